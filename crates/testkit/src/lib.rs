@@ -1,1 +1,8 @@
-//! See ARCHITECTURE.md.
+//! What tests and simulations pass in place of the real world: a clock that moves only when told, and randomness
+//! that repeats from a seed. Development only; no product crate depends on it.
+
+mod clock;
+mod entropy;
+
+pub use clock::FakeClock;
+pub use entropy::SeededEntropy;

@@ -127,7 +127,7 @@ impl From<CommitError> for Error {
     fn from(error: CommitError) -> Self {
         let detail = error.to_string();
         match error {
-            CommitError::Full => Self::new(ErrorKind::StorageFull, detail),
+            CommitError::Full => Self::new(ErrorKind::StorageFull, detail.clone()),
             CommitError::TooLarge => Self::new(ErrorKind::TooLarge, "the entry is too large to be stored"),
             CommitError::Conflict => {
                 Self::new(ErrorKind::Unavailable, "too many concurrent changes of the same entry: try again")

@@ -236,12 +236,12 @@ impl std::fmt::Debug for Response {
     }
 }
 
-impl Drop for Response {
+impl Drop for Data {
     fn drop(&mut self) {
-        match &mut self.data {
-            Data::Map(map) => map.values_mut().for_each(wipe),
-            Data::Bytes { body, .. } => body.zeroize(),
-            Data::None | Data::Json(_) | Data::Plain(_) => {}
+        match self {
+            Self::Map(map) => map.values_mut().for_each(wipe),
+            Self::Bytes { body, .. } => body.zeroize(),
+            Self::None | Self::Json(_) | Self::Plain(_) => {}
         }
     }
 }

@@ -5,6 +5,7 @@ mod error;
 mod fields;
 mod kernel;
 mod request;
+pub mod policy;
 pub mod tokens;
 
 pub use error::{Error, ErrorKind};

@@ -1,15 +1,16 @@
+use crate::arena::Slot;
 use aws_lc_rs::hkdf;
 use std::fmt;
 use strongroom_secret::Entropy;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 /// The length of every symmetric key here, in bytes.
 pub const KEY_BYTES: usize = 32;
 
-/// 32 bytes of key: wiped when dropped, printed as `[redacted]`, compared in constant time, copied only on purpose.
-pub struct Key(Box<Zeroizing<[u8; KEY_BYTES]>>);
+/// 32 bytes of key: in locked memory that is left out of core dumps (see [`crate::memory_protection`]), wiped when
+/// dropped, printed as `[redacted]`, compared in constant time, copied only on purpose.
+pub struct Key(Slot);
 
 /// Bytes that should be a key have another length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -30,7 +31,7 @@ impl Key {
 
     /// The bytes themselves. Every call is a place where the key can get out: keep them few.
     pub fn expose(&self) -> &[u8; KEY_BYTES] {
-        &self.0
+        self.0.bytes()
     }
 
     /// A second copy, made on purpose.
@@ -47,9 +48,9 @@ impl Key {
     }
 
     fn filled_by(fill: impl FnOnce(&mut [u8; KEY_BYTES])) -> Self {
-        let mut bytes = Box::new(Zeroizing::new([0; KEY_BYTES]));
-        fill(&mut bytes);
-        Self(bytes)
+        let mut slot = Slot::zeroed();
+        fill(slot.bytes_mut());
+        Self(slot)
     }
 }
 

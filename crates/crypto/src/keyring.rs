@@ -369,6 +369,32 @@ mod tests {
         assert_eq!(Keyring::open_with(&root_key, &[9]).unwrap_err(), KeyringError::Version { version: 9 });
     }
 
+    /// Put together byte by byte, encrypted and derived with the Python package cryptography.
+    #[test]
+    fn formats_are_fixed() {
+        let stored = hex::decode(concat!(
+            "01",
+            "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+            "0000000700000001",
+            "00000007",
+            "17979cfe362a0000",
+            "0000000000000005",
+            "1111111111111111111111111111111111111111111111111111111111111111",
+        ))
+        .unwrap();
+        let keyring = Keyring::from_bytes(&stored).unwrap();
+        assert_eq!(keyring.to_bytes().expose(), stored);
+        assert_eq!(keyring.active_summary(), TermSummary { term: 7, created: NOW, encryptions: 5 });
+        let encrypted =
+            hex::decode("0100000007000000000000000000000000b2ab7212844c78cdd175e8860a06e7885f07219a69")
+                .unwrap();
+        assert_eq!(keyring.decrypt(b"key", &encrypted).unwrap().expose(), b"value");
+        assert_eq!(
+            hex::encode(keyring.derive("tokens").expose()),
+            "1e6930db0405b54e9bde62175d7cd4640c10aef9d57a3e50147a5233db64fbed"
+        );
+    }
+
     #[test]
     fn debug_shows_no_key() {
         assert_eq!(format!("{:?}", keyring()), "Keyring { active_term: 1, terms: 1, .. }");

@@ -5,12 +5,21 @@
 //! Vault's share format, and the deterministic encryption of names.
 
 pub mod aead;
+mod arena;
+pub mod envelope;
+pub mod hash;
 mod key;
 pub mod keyring;
 pub mod mac;
 pub mod names;
+pub mod password;
+pub mod shamir;
+pub mod sign;
+pub mod token;
+mod uniform;
 
 #[cfg(test)]
 mod test_entropy;
 
+pub use arena::{MemoryProtection, memory_protection};
 pub use key::{KEY_BYTES, Key, KeyLengthError, hkdf_sha256};

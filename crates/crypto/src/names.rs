@@ -133,6 +133,17 @@ mod tests {
         }
     }
 
+    /// Recomputed with the Python package cryptography.
+    #[test]
+    fn format_is_fixed() {
+        let hidden = cipher().hide(b"folder", b"database");
+        assert_eq!(hex::encode(hidden), "c1be2a86b8bb409f803efe879c873fa8ff7fd9521d1796b0d11c9885e9911282");
+        let hidden = cipher().hide(b"", b"a name of sixteen bytes or more");
+        let expected = "aca3e97c7f85ff0557f34f4c077498455d84325b8f5e8b97\
+                        9ddb360c2c2c72a9b3630b646d5cb9b03b833da888ea5f56";
+        assert_eq!(hex::encode(hidden), expected);
+    }
+
     #[test]
     fn the_tweak_counts_and_does_not_run_into_the_segment() {
         let hidden = cipher().hide(b"ab", b"c");

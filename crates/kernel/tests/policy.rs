@@ -684,3 +684,253 @@ fn granting_policies_are_named() {
     assert_eq!(names(Operation::Read), ["one", "two"]);
     assert_eq!(names(Operation::Update), ["two"]);
 }
+
+fn explain(texts: &[&str], request: &AccessRequest<'_>, mount: MountHint<'_>) -> String {
+    acl(texts).explain(request, mount).to_string()
+}
+
+#[test]
+fn explanation_of_kv_v2_confusion() {
+    let text = "path \"secret/data/app/*\" {\n  capabilities = [\"read\"]\n}\n\npath \"secret/other\" { policy = \"read\" }";
+    let mount = MountPath::parse("secret").unwrap();
+    let request = AccessRequest::new(&ROOT, "secret/metadata/app/db", Operation::List, NOW);
+    insta::assert_snapshot!(explain(&[text], &request, MountHint::KvV2(&mount)), @r#"
+    denied: list on "secret/metadata/app/db"
+    because no rule matches the path
+    not matching, but near: [read] path "secret/data/app/*" (policy "p", line 1)
+    not matching, but near: [list, read] path "secret/other" (policy "p", line 5)
+    hint: path "secret/data/app/*" (policy "p", line 1) is for "secret/data/app/db"; listing, metadata and deleting all versions go through "secret/metadata/app/db"
+    this rule would allow it:
+    path "secret/metadata/app/db/" {
+      capabilities = ["list"]
+    }
+    "#);
+    let request = AccessRequest::new(&ROOT, "secret/other", Operation::Update, NOW);
+    insta::assert_snapshot!(explain(&[text], &request, MountHint::KvV2(&mount)), @r#"
+    denied: update on "secret/other"
+    because the rule for the path lacks the capability "update"
+    rule: [list, read] path "secret/other" (policy "p", line 5)
+    not matching, but near: [read] path "secret/data/app/*" (policy "p", line 1)
+    hint: "secret/" is KV v2: the path for this is "secret/data/other"
+    this rule would allow it:
+    path "secret/data/other" {
+      capabilities = ["update"]
+    }
+    "#);
+    let request = AccessRequest::new(&ROOT, "secret/destroy/other", Operation::Update, NOW);
+    insta::assert_snapshot!(explain(&[text], &request, MountHint::Unknown), @r#"
+    denied: update on "secret/destroy/other"
+    because no rule matches the path
+    not matching, but near: [read] path "secret/data/app/*" (policy "p", line 1)
+    not matching, but near: [list, read] path "secret/other" (policy "p", line 5)
+    hint: if "secret/" is KV v2: path "secret/other" (policy "p", line 5) is for "secret/other"; destroying versions goes (with "update") through "secret/destroy/other"
+    this rule would allow it:
+    path "secret/destroy/other" {
+      capabilities = ["update"]
+    }
+    "#);
+}
+
+#[test]
+fn explanation_names_what_decided() {
+    let broad = "path \"secret/*\" { capabilities = [\"read\", \"list\"] }";
+    let deny = "# no\npath \"secret/private/*\" { policy = \"deny\" }";
+    let texts = [
+        broad,
+        deny,
+        "path \"secret/private/x\" { policy = \"deny\" }",
+        "path \"sys\" { policy = \"read\" }",
+    ];
+    let request = |path, operation| AccessRequest::new(&ROOT, path, operation, NOW);
+    insta::assert_snapshot!(explain(&texts, &request("secret/a", Operation::Update), MountHint::Other), @r#"
+    denied: update on "secret/a"
+    because the rule for the path lacks the capability "update"
+    rule: [list, read] path "secret/*" (policy "p", line 1)
+    not matching, but near: [deny] path "secret/private/*" (policy "p", line 2)
+    not matching, but near: [deny] path "secret/private/x" (policy "p", line 1)
+    this rule would allow it:
+    path "secret/a" {
+      capabilities = ["list", "read", "update"]
+    }
+    "#);
+    insta::assert_snapshot!(explain(&texts, &request("secret/private/y", Operation::Read), MountHint::Other), @r#"
+    denied: read on "secret/private/y"
+    because the rule for the path denies it
+    rule: [deny] path "secret/private/*" (policy "p", line 2)
+    also matching, but less specific: [list, read] path "secret/*" (policy "p", line 1)
+    not matching, but near: [deny] path "secret/private/x" (policy "p", line 1)
+    hint: path "secret/private/*" (policy "p", line 2) denies this; only a more specific rule would be an exception to it
+    this rule would allow it:
+    path "secret/private/y" {
+      capabilities = ["read"]
+    }
+    "#);
+    insta::assert_snapshot!(explain(&texts, &request("secret/private/x", Operation::Read), MountHint::Other), @r#"
+    denied: read on "secret/private/x"
+    because the rule for the path denies it
+    rule: [deny] path "secret/private/x" (policy "p", line 1)
+    also matching, but less specific: [deny] path "secret/private/*" (policy "p", line 2)
+    also matching, but less specific: [list, read] path "secret/*" (policy "p", line 1)
+    hint: path "secret/private/x" (policy "p", line 1) denies exactly this path: no other rule can allow it
+    "#);
+    insta::assert_snapshot!(explain(&texts, &request("secret", Operation::Read), MountHint::Other), @r#"
+    denied: read on "secret"
+    because no rule matches the path
+    not matching, but near: [list, read] path "secret/*" (policy "p", line 1)
+    not matching, but near: [deny] path "secret/private/*" (policy "p", line 2)
+    not matching, but near: [deny] path "secret/private/x" (policy "p", line 1)
+    hint: path "secret/*" matches only below "secret/", not the path itself
+    this rule would allow it:
+    path "secret" {
+      capabilities = ["read"]
+    }
+    "#);
+    insta::assert_snapshot!(explain(&texts, &request("sys/mounts", Operation::Read), MountHint::Other), @r#"
+    denied: read on "sys/mounts"
+    because no rule matches the path
+    not matching, but near: [list, read] path "sys" (policy "p", line 1)
+    hint: path "sys" matches that path alone; "sys/*" would match what lies below it
+    this rule would allow it:
+    path "sys/mounts" {
+      capabilities = ["read"]
+    }
+    "#);
+    insta::assert_snapshot!(explain(&texts, &request("secret/b", Operation::Read), MountHint::Other), @r#"
+    allowed: read on "secret/b"
+    because the rule for the path allows it
+    rule: [list, read] path "secret/*" (policy "p", line 1)
+    "#);
+}
+
+#[test]
+fn explanation_of_namespaces_bounds_and_left_out_rules() {
+    let (team, other) = (namespace("team"), namespace("other"));
+    let policy = policy(
+        "p",
+        r#"
+path "kv/x" { policy = "read" }
+path "kv/{{identity.entity.metadata.star}}" { policy = "read" }
+path "kv/old" { policy = "read" expiration = "2006-01-02T15:04:05Z" }
+path "wrapped" { policy = "read" min_wrapping_ttl = "1m" max_wrapping_ttl = "1h" }
+"#,
+    );
+    let acl = Acl::compile(&[(&policy, &team)], &identity(), NOW);
+    let request = AccessRequest::new(&other, "kv/x", Operation::Read, NOW);
+    insta::assert_snapshot!(acl.explain(&request, MountHint::Other), @r#"
+    denied: read on "kv/x" in namespace "other/"
+    because no rule matches the path
+    left out: path "kv/{{identity.entity.metadata.star}}" (policy "p", line 3, namespace "team/"): the value of a template in its path contains '*', which could widen the rule
+    left out: path "kv/old" (policy "p", line 4, namespace "team/"): it expired at 2006-01-02T15:04:05Z
+    hint: the same path is granted in namespace "team/", by path "kv/x" (policy "p", line 2, namespace "team/"); the request is for namespace "other/"
+    this rule would allow it:
+    path "kv/x" {
+      capabilities = ["read"]
+    }
+    "#);
+    let request = AccessRequest {
+        privilege: Privilege::Sudo,
+        ..AccessRequest::new(&team, "kv/old", Operation::Delete, NOW)
+    };
+    insta::assert_snapshot!(acl.explain(&request, MountHint::Other), @r#"
+    denied: delete on "kv/old" in namespace "team/"
+    because no rule matches the path
+    not matching, but near: [list, read] path "kv/x" (policy "p", line 2, namespace "team/")
+    left out: path "kv/{{identity.entity.metadata.star}}" (policy "p", line 3, namespace "team/"): the value of a template in its path contains '*', which could widen the rule
+    left out: path "kv/old" (policy "p", line 4, namespace "team/"): it expired at 2006-01-02T15:04:05Z
+    this rule would allow it:
+    path "kv/old" {
+      capabilities = ["delete", "sudo"]
+    }
+    "#);
+    let request = AccessRequest::new(&team, "wrapped", Operation::Read, NOW);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&acl.explain(&request, MountHint::Other)).unwrap(), @r#"
+    {
+      "allowed": false,
+      "namespace": "team/",
+      "path": "wrapped",
+      "operation": "read",
+      "reason": "the rule for the path bounds the wrapping TTL, and the request is outside of it or not wrapped",
+      "rule": {
+        "path": "team/wrapped",
+        "capabilities": [
+          "list",
+          "read"
+        ],
+        "sources": [
+          {
+            "policy": "p",
+            "namespace": "team/",
+            "path": "wrapped",
+            "line": 5,
+            "capabilities": [
+              "list",
+              "read"
+            ]
+          }
+        ]
+      },
+      "overridden": [],
+      "near_misses": [],
+      "left_out": [
+        {
+          "policy": "p",
+          "namespace": "team/",
+          "path": "kv/{{identity.entity.metadata.star}}",
+          "line": 3,
+          "capabilities": [
+            "list",
+            "read"
+          ],
+          "reason": "the value of a template in its path contains '*', which could widen the rule"
+        },
+        {
+          "policy": "p",
+          "namespace": "team/",
+          "path": "kv/old",
+          "line": 4,
+          "capabilities": [
+            "list",
+            "read"
+          ],
+          "reason": "it expired at 2006-01-02T15:04:05Z"
+        }
+      ],
+      "hints": [
+        "ask for a wrapped answer of 1m to 1h"
+      ]
+    }
+    "#);
+}
+
+#[test]
+fn formatting_keeps_comments() {
+    let text = "\n\n# first\npath   \"a/*\"{capabilities=[\"read\",\"list\"]# why\n\n\n  comment=\"x\"}\npath \"b\" {\n\nallowed_parameters = {\n\"a\"=[]\n  \"b\" = [ 1,\n2 ]\n}\n/* end\n   here */\n}";
+    insta::assert_snapshot!(format(text).unwrap(), @r#"
+    # first
+    path "a/*" {
+      capabilities = ["read", "list"] # why
+
+      comment = "x"
+    }
+    path "b" {
+      allowed_parameters = {
+        "a" = []
+        "b" = [
+          1,
+          2
+        ]
+      }
+      /* end
+       here */
+    }
+    "#);
+    let json = "{ \"path\":{\"a\" :{ \"capabilities\":[\"read\" ,\"list\"]}\n}}";
+    insta::assert_snapshot!(format(json).unwrap(), @r#"
+    {
+      "path": {
+        "a": { "capabilities": ["read", "list"] }
+      }
+    }
+    "#);
+    assert!(format("path \"a\" {").is_err());
+}

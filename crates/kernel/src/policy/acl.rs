@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 use strongroom_secret::{MountPath, NamespacePath, PolicyName, Timestamp};
+use thiserror::Error;
 
 /// What a set of policies allows one identity. Compiled once, immutable.
 #[derive(Debug, Default)]
@@ -32,7 +33,6 @@ pub(super) struct CompiledRule {
 }
 
 /// Where a part of a rule comes from.
-#[expect(dead_code, reason = "for the explanation of a decision")]
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     pub(super) policy: PolicyName,
@@ -44,7 +44,6 @@ pub(super) struct Source {
 }
 
 /// A rule that does not apply to this identity.
-#[expect(dead_code, reason = "for the explanation of a decision")]
 #[derive(Debug, Clone)]
 pub(super) struct DroppedRule {
     pub(super) source: Source,
@@ -52,7 +51,6 @@ pub(super) struct DroppedRule {
 }
 
 #[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "for the explanation of a decision")]
 pub(super) enum DropReason {
     Expired(Timestamp),
     Template(RenderError),
@@ -116,24 +114,29 @@ pub struct Grant<'acl> {
 }
 
 /// Why not. Parameters are named, never their values.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Denial {
-    /// No rule matches the path.
+    #[error("no rule matches the path")]
     NoRule,
-    /// The rule that matches denies.
+    #[error("the rule for the path denies it")]
     ExplicitDeny,
-    /// The rule that matches lacks this.
+    #[error("the rule for the path lacks the capability \"{0}\"")]
     Lacks(Capability),
-    /// The rule bounds the wrapping TTL, and the request is outside or not wrapped.
+    #[error("the rule for the path bounds the wrapping TTL, and the request is outside of it or not wrapped")]
     WrappingTtl,
+    #[error("the rule for the path requires the parameter {0:?}")]
     ParameterMissing(Box<str>),
+    #[error("the rule for the path denies the parameter {0:?}, or this value of it")]
     ParameterDenied(Box<str>),
+    #[error("the rule for the path does not allow the parameter {0:?}, or not this value of it")]
     ParameterNotAllowed(Box<str>),
     /// The requested page is larger than the rule allows, or not a number.
+    #[error("the rule for the path bounds the page size, and \"limit\" is outside of it")]
     PageLimit,
-    /// The root policy holds in another namespace.
+    #[error("the root policy of the token holds in another namespace")]
     OutsideRootNamespace,
-    /// A rule has expired since this was compiled: compile again.
+    /// Compile again.
+    #[error("a rule of the token's policies has expired")]
     Stale,
 }
 

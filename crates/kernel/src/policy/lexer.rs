@@ -246,3 +246,7 @@ fn code_point(characters: &mut std::str::Chars<'_>, digits: usize) -> Option<cha
     }
     char::from_u32(code)
 }
+/// Writes a text as HCL and JSON both read it.
+pub(super) fn escape(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

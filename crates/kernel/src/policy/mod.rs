@@ -7,7 +7,10 @@
 
 mod acl;
 mod capability;
+mod explain;
+mod format;
 mod index;
+mod kv;
 mod lexer;
 mod parameters;
 mod pattern;
@@ -18,6 +21,8 @@ mod template;
 
 pub use acl::{AccessRequest, Acl, Decision, Denial, Grant, Privilege};
 pub use capability::{Capability, CapabilitySet, Operation};
+pub use explain::{Explanation, LeftOut, MountHint, RuleReport, SourceReport};
+pub use format::format;
 pub use problem::{PolicyError, Position, Problem};
 pub use template::{AliasContext, EntityContext, GroupContext, TemplateContext};
 

@@ -239,6 +239,35 @@ impl Pattern {
         }
     }
 
+    /// The segments joined, with the final `*`: as a rule in the root namespace would be written.
+    pub(super) fn rule_text(&self) -> String {
+        format!("{}{}", self.text(), if self.glob { "*" } else { "" })
+    }
+
+    /// Whether the pattern matches a path. The slow way, for explanations; decisions go through the index.
+    pub(super) fn matches(&self, path: &str) -> bool {
+        let mut rest = Some(path);
+        let last = self.segments.len().saturating_sub(1);
+        for (index, segment) in self.segments.iter().enumerate() {
+            let Some(text) = rest else { return false };
+            if self.glob && index == last {
+                return matches!(segment, Segment::Literal(prefix) if text.starts_with(&**prefix));
+            }
+            let (name, tail) = text.split_once('/').map_or((text, None), |(name, tail)| (name, Some(tail)));
+            if matches!(segment, Segment::Literal(wanted) if **wanted != *name) {
+                return false;
+            }
+            rest = tail;
+        }
+        rest.is_none()
+    }
+
+    /// How many leading segments of a path the pattern has in common with it.
+    pub(super) fn segments_in_common(&self, path: &str) -> usize {
+        let pairs = self.segments.iter().zip(path.split('/'));
+        pairs.take_while(|(segment, name)| matches!(segment, Segment::Any) || segment.text() == *name).count()
+    }
+
     /// Whether some path below `folder` (with its trailing slash) could match.
     pub(super) fn reaches_below(&self, folder: &str) -> bool {
         let names: Vec<&str> = folder.split_terminator('/').collect();

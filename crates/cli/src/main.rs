@@ -1,3 +1,53 @@
-//! The `strongroom` binary.
+//! The `strongroom` binary: command line, environment, output, and the wiring of the server.
 
-fn main() {}
+#![expect(unreachable_pub, reason = "a binary has no outside: pub says what a module offers the others")]
+
+mod arguments;
+mod commands;
+mod context;
+mod environment;
+mod failure;
+mod output;
+mod persona;
+mod server;
+mod token_file;
+mod values;
+
+use arguments::Arguments;
+use clap::{CommandFactory, FromArgMatches};
+use context::Context;
+use environment::Environment;
+use failure::Failure;
+use persona::Face;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let environment = Environment::of_process();
+    let (face, words) = persona::recognise(std::env::args_os().collect());
+    match start(face, words, environment) {
+        Ok(code) => code,
+        Err(failure) => failure.report(face),
+    }
+}
+
+fn start(face: Face, words: Vec<OsString>, environment: Environment) -> Result<ExitCode, Failure> {
+    let mut definition = Arguments::command();
+    let words = match face {
+        Face::Native => words,
+        Face::Vault => {
+            definition = definition.name("vault");
+            persona::translate(&definition, words)
+        }
+    };
+    let parsed = definition.clone().try_get_matches_from(words);
+    let parsed = parsed.and_then(|matches| {
+        Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))
+    });
+    let arguments = match parsed {
+        Ok(arguments) => arguments,
+        Err(error) => return Ok(persona::answer_usage(face, &error)),
+    };
+    let context = Context::new(face, arguments.globals, environment)?;
+    commands::run(&context, arguments.command)
+}

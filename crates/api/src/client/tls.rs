@@ -1,0 +1,161 @@
+use super::ClientError;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How to trust the server, and how to be trusted by it.
+#[derive(Debug, Clone, Default)]
+pub struct TlsOptions {
+    /// PEM file of the authorities to trust, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Folder of such files.
+    pub ca_folder: Option<PathBuf>,
+    /// PEM files of the certificate (with its chain) and the key to present.
+    pub client_certificate: Option<PathBuf>,
+    pub client_key: Option<PathBuf>,
+    /// The name to expect in the server's certificate, instead of the host in the address.
+    pub server_name: Option<String>,
+    pub verification: Verification,
+}
+
+/// Whether the server's certificate counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Verification {
+    #[default]
+    Required,
+    /// Anybody on the way can read and change everything. For experiments alone.
+    Skipped,
+}
+
+pub(crate) fn client_config(options: &TlsOptions) -> Result<ClientConfig, ClientError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ClientError::Tls { address: String::new(), reason: error.to_string() })?;
+    let builder = match options.verification {
+        Verification::Skipped => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnyone(provider)))
+        }
+        Verification::Required => builder.with_root_certificates(roots(options)?),
+    };
+    match (&options.client_certificate, &options.client_key) {
+        (None, None) => Ok(builder.with_no_client_auth()),
+        (Some(certificate), key) => {
+            let key_file = key.as_ref().unwrap_or(certificate);
+            let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| tls_file(key_file, &error))?;
+            builder.with_client_auth_cert(certificates(certificate)?, key).map_err(|error| {
+                ClientError::TlsFile { path: certificate.clone(), reason: error.to_string() }
+            })
+        }
+        (None, Some(key)) => Err(ClientError::TlsFile {
+            path: key.clone(),
+            reason: "a client key needs its client certificate as well".to_owned(),
+        }),
+    }
+}
+
+fn roots(options: &TlsOptions) -> Result<RootCertStore, ClientError> {
+    let mut store = RootCertStore::empty();
+    if let Some(file) = &options.ca_file {
+        add(&mut store, file, certificates(file)?)?;
+    } else if let Some(folder) = &options.ca_folder {
+        for file in files_in(folder)? {
+            add(&mut store, &file, certificates(&file)?)?;
+        }
+    } else {
+        let (_, _) = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    Ok(store)
+}
+
+fn add(
+    store: &mut RootCertStore,
+    file: &Path,
+    found: Vec<CertificateDer<'static>>,
+) -> Result<(), ClientError> {
+    for certificate in found {
+        store
+            .add(certificate)
+            .map_err(|error| ClientError::TlsFile { path: file.to_owned(), reason: error.to_string() })?;
+    }
+    Ok(())
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(file).map_err(|error| tls_file(file, &error))?.collect();
+    let found = found.map_err(|error| tls_file(file, &error))?;
+    if found.is_empty() {
+        return Err(ClientError::TlsFile {
+            path: file.to_owned(),
+            reason: "it holds no certificate".to_owned(),
+        });
+    }
+    Ok(found)
+}
+
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, ClientError> {
+    let unreadable =
+        |error: std::io::Error| ClientError::TlsFile { path: folder.to_owned(), reason: error.to_string() };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn tls_file(path: &Path, error: &pem::Error) -> ClientError {
+    let reason = match error {
+        pem::Error::Io(error) => error.to_string(),
+        pem::Error::NoItemsFound => "it holds nothing of the kind expected, in PEM form".to_owned(),
+        other => other.to_string(),
+    };
+    ClientError::TlsFile { path: path.to_owned(), reason }
+}
+
+/// `Verification::Skipped`: the certificate is not looked at, but signatures still have to fit it.
+#[derive(Debug)]
+struct TrustAnyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for TrustAnyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

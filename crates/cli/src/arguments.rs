@@ -1,0 +1,124 @@
+//! The command line: one definition for every face.
+
+use crate::commands;
+use crate::server::ServerArgs;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// One program for the whole life of a secret: keep, hand out, change, watch, clean up
+#[derive(Parser)]
+#[command(
+    name = "strongroom",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub globals: Globals,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every flag has an environment variable: STRONGROOM_NAME, or VAULT_NAME.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Connection and output")]
+pub struct Globals {
+    /// Where the server is: http://, https:// or unix:///path [env: STRONGROOM_ADDR, VAULT_ADDR]
+    #[arg(long, global = true, value_name = "URL")]
+    pub address: Option<String>,
+    /// Read the token from FILE [otherwise: STRONGROOM_TOKEN, VAULT_TOKEN, ~/.vault-token]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The namespace to work in [env: STRONGROOM_NAMESPACE, VAULT_NAMESPACE]
+    #[arg(long, global = true, alias = "ns", value_name = "PATH")]
+    pub namespace: Option<String>,
+    /// PEM file of the authorities to trust [env: …_CACERT]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub ca_cert: Option<PathBuf>,
+    /// Folder of such files [env: …_CAPATH]
+    #[arg(long, global = true, value_name = "FOLDER", hide_short_help = true)]
+    pub ca_path: Option<PathBuf>,
+    /// PEM file of the certificate to present [env: …_CLIENT_CERT]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub client_cert: Option<PathBuf>,
+    /// PEM file of its key [env: …_CLIENT_KEY]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub client_key: Option<PathBuf>,
+    /// The name to expect in the server's certificate [env: …_TLS_SERVER_NAME]
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    pub tls_server_name: Option<String>,
+    /// Trust any certificate: for experiments alone [env: …_SKIP_VERIFY]
+    #[arg(long, global = true, hide_short_help = true)]
+    pub tls_skip_verify: bool,
+    /// Have the answer wrapped, for this long [env: …_WRAP_TTL]
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub wrap_ttl: Option<String>,
+    /// Send one more header, as name=value
+    #[arg(long, global = true, value_name = "NAME=VALUE", hide_short_help = true)]
+    pub header: Vec<String>,
+    /// How answers are printed [env: STRONGROOM_FORMAT, VAULT_FORMAT]
+    #[arg(long, global = true, value_enum)]
+    pub format: Option<Format>,
+    /// Print this one field of the answer, as it is
+    #[arg(long, global = true, value_name = "NAME")]
+    pub field: Option<String>,
+    /// Never ask anything
+    #[arg(long, global = true, alias = "no-input", hide_short_help = true)]
+    pub non_interactive: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    #[value(alias = "pretty")]
+    Table,
+    Json,
+    #[value(alias = "yml")]
+    Yaml,
+    /// The body of the answer, byte for byte
+    Raw,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run a program with secrets as environment variables
+    Run(commands::run::RunArgs),
+    /// Is the server there, initialised, unsealed?
+    #[command(after_help = "Exit codes: 0 unsealed, 2 sealed, anything else: no answer.")]
+    Status,
+    /// Get a token, and keep it in ~/.vault-token
+    Login(commands::login::LoginArgs),
+    /// Work with the key-value engine
+    #[command(subcommand)]
+    Kv(commands::kv::KvCommand),
+    /// Show all secrets below a path
+    Tree(commands::tree::TreeArgs),
+    /// Read a path of the API
+    Read(commands::generic::ReadArgs),
+    /// Write to a path of the API
+    Write(commands::generic::WriteArgs),
+    /// Change parts of what is at a path of the API
+    Patch(commands::generic::PatchArgs),
+    /// List what is below a path of the API
+    List(commands::generic::PathArgs),
+    /// List everything below a path of the API, at all depths
+    Scan(commands::generic::PathArgs),
+    /// Delete at a path of the API
+    Delete(commands::generic::DeleteArgs),
+    /// Open a wrapped answer
+    Unwrap(commands::generic::UnwrapArgs),
+    /// What the server says about a path of the API
+    PathHelp(commands::generic::PathHelpArgs),
+    /// Tokens: create, look up, renew, revoke
+    #[command(subcommand)]
+    Token(commands::token::TokenCommand),
+    /// Start a server
+    Server(ServerArgs),
+    /// Print the token in use
+    #[command(subcommand)]
+    Print(commands::token::PrintCommand),
+    /// The versions of this program and of the interface it answers to
+    Version,
+}

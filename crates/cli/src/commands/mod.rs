@@ -1,0 +1,53 @@
+//! The commands. Each module holds its flags and what it does with them.
+
+pub mod generic;
+pub mod kv;
+pub mod login;
+pub mod run;
+pub mod status;
+pub mod token;
+pub mod tree;
+
+use crate::arguments::Command;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::persona::{Face, VAULT_VERSION};
+use crate::server;
+use std::process::ExitCode;
+
+pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Run(args) => run::run(context, &args),
+        Command::Status => status::run(context),
+        Command::Login(args) => login::run(context, &args),
+        Command::Kv(command) => kv::run(context, command),
+        Command::Tree(args) => tree::run(context, &args),
+        Command::Read(args) => generic::read(context, &args),
+        Command::Write(args) => generic::write(context, &args),
+        Command::Patch(args) => generic::patch(context, &args),
+        Command::List(args) => generic::list(context, &args),
+        Command::Scan(args) => generic::scan(context, &args),
+        Command::Delete(args) => generic::delete(context, &args),
+        Command::Unwrap(args) => generic::unwrap(context, &args),
+        Command::PathHelp(args) => generic::path_help(context, &args),
+        Command::Token(command) => token::run(context, command),
+        Command::Server(args) => Ok(server::run(&args)?),
+        Command::Print(command) => token::print(context, &command),
+        Command::Version => version(context),
+    }
+}
+
+fn version(context: &Context) -> Result<ExitCode, Failure> {
+    let text = match context.output.face {
+        Face::Vault => VAULT_VERSION.to_owned(),
+        Face::Native => {
+            format!("strongroom {} (answers to the Vault API of 1.14.8)", env!("CARGO_PKG_VERSION"))
+        }
+    };
+    context.output.text(&(text + "\n"))
+}
+
+/// A path of the API without slashes at its ends.
+pub fn clean_path(path: &str) -> &str {
+    path.trim().trim_matches('/')
+}

@@ -1,0 +1,132 @@
+//! From raw flags and environment to what commands work with: flag first, then `STRONGROOM_X`, then `VAULT_X`.
+
+use crate::arguments::{Format, Globals};
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::persona::Face;
+use crate::token_file;
+use clap::ValueEnum;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+use strongroom_api::client::{Address, Client, ClientConfig, ProxyChoice, TlsOptions, Verification};
+use strongroom_secret::{SecretString, parse_duration};
+
+/// What every command is given.
+pub struct Context {
+    pub output: Output,
+    pub environment: Environment,
+    globals: Globals,
+}
+
+impl Context {
+    pub fn new(face: Face, globals: Globals, environment: Environment) -> Result<Self, Failure> {
+        let format = match (globals.format, environment.setting("FORMAT")) {
+            (Some(format), _) => format,
+            (None, Some(name)) => Format::from_str(name, true).map_err(|_| {
+                Failure::usage(format!("the format {name:?} from the environment is none of ours"))
+            })?,
+            (None, None) => Format::default(),
+        };
+        let stdout_is_terminal = std::io::stdout().is_terminal();
+        let output = Output { face, format, field: globals.field.clone(), stdout_is_terminal };
+        Ok(Self { output, environment, globals })
+    }
+
+    /// A client in the name of the token in use, if there is one.
+    pub fn client(&self) -> Result<Client, Failure> {
+        let mut config = self.client_config()?;
+        config.token = self.token()?;
+        Ok(Client::new(config)?)
+    }
+
+    /// A client in nobody's name.
+    pub fn client_without_token(&self) -> Result<Client, Failure> {
+        Ok(Client::new(self.client_config()?)?)
+    }
+
+    /// Whether a person can be asked.
+    pub fn may_ask(&self) -> bool {
+        !self.globals.non_interactive && std::io::stdin().is_terminal()
+    }
+
+    pub fn token(&self) -> Result<Option<SecretString>, Failure> {
+        if let Some(file) = &self.globals.token_file {
+            let token = token_file::load(file)?;
+            return token
+                .map(Some)
+                .ok_or_else(|| Failure::usage(format!("{} holds no token", file.display())));
+        }
+        match self.environment.token() {
+            Some(token) => Ok(Some(token)),
+            None => self.stored_token_file().map_or(Ok(None), |file| token_file::load(&file)),
+        }
+    }
+
+    /// Where `login` keeps its token. `None` without a home folder.
+    pub fn stored_token_file(&self) -> Option<PathBuf> {
+        self.environment.home().map(|home| token_file::path(home))
+    }
+
+    fn client_config(&self) -> Result<ClientConfig, Failure> {
+        let flags = &self.globals;
+        let address = self.flag_or_setting(flags.address.as_deref(), "ADDR").unwrap_or(DEFAULT_ADDRESS);
+        let mut config = ClientConfig::new(Address::parse(address)?);
+        config.namespace =
+            self.flag_or_setting(flags.namespace.as_deref(), "NAMESPACE").map(namespace_header);
+        config.wrap_ttl = self.flag_or_setting(flags.wrap_ttl.as_deref(), "WRAP_TTL").map(str::to_owned);
+        config.tls = self.tls();
+        if let Some(proxy) = self.environment.setting("PROXY_ADDR").or(self.environment.setting("HTTP_PROXY"))
+        {
+            config.proxy = ProxyChoice::Address(proxy.to_owned());
+        }
+        if let Some(retries) = self.environment.setting("MAX_RETRIES") {
+            config.retries_max = retries.parse().map_err(|_| not_usable("MAX_RETRIES", retries))?;
+        }
+        if let Some(timeout) = self.environment.setting("CLIENT_TIMEOUT") {
+            let duration = parse_duration(timeout).map_err(|_| not_usable("CLIENT_TIMEOUT", timeout))?;
+            config.timeout = if duration.is_zero() { Duration::from_secs(60) } else { duration };
+        }
+        for header in &flags.header {
+            let (name, value) = header
+                .split_once('=')
+                .ok_or_else(|| Failure::usage("a header is written as name=value".to_owned()))?;
+            config.headers.push((name.to_owned(), value.to_owned()));
+        }
+        Ok(config)
+    }
+
+    fn tls(&self) -> TlsOptions {
+        let flags = &self.globals;
+        let file = |flag: &Option<PathBuf>, name: &str| {
+            flag.clone().or_else(|| self.environment.setting(name).map(PathBuf::from))
+        };
+        let skip = flags.tls_skip_verify || self.environment.switch("SKIP_VERIFY");
+        TlsOptions {
+            ca_file: file(&flags.ca_cert, "CACERT"),
+            ca_folder: file(&flags.ca_path, "CAPATH"),
+            client_certificate: file(&flags.client_cert, "CLIENT_CERT"),
+            client_key: file(&flags.client_key, "CLIENT_KEY"),
+            server_name: self
+                .flag_or_setting(flags.tls_server_name.as_deref(), "TLS_SERVER_NAME")
+                .map(str::to_owned),
+            verification: if skip { Verification::Skipped } else { Verification::Required },
+        }
+    }
+
+    fn flag_or_setting<'a>(&'a self, flag: Option<&'a str>, name: &str) -> Option<&'a str> {
+        flag.or_else(|| self.environment.setting(name)).filter(|value| !value.is_empty())
+    }
+}
+
+/// Where a server listens unless told otherwise. In clear text, so on this machine alone.
+const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8200";
+
+fn namespace_header(namespace: &str) -> String {
+    format!("{}/", namespace.trim_matches('/'))
+}
+
+fn not_usable(name: &str, value: &str) -> Failure {
+    Failure::usage(format!("STRONGROOM_{name} (VAULT_{name}) cannot be {value:?}"))
+}

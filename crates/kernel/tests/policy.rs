@@ -430,6 +430,8 @@ fn root_holds_in_its_namespace_and_below() {
     assert!(acl.check(&request(&app)).is_allowed());
     assert_eq!(denial(&acl, &request(&ROOT)), Some(Denial::OutsideRootNamespace));
     assert!(!acl.has_sudo(&request(&ROOT)));
+    assert_eq!(capabilities(&acl, "sys/seal"), "deny");
+    assert!(!acl.reaches_mount(&ROOT, &MountPath::parse("sys").unwrap(), NOW));
     assert!(
         Policy::parse(PolicyName::root(), r#"path "a" {}"#).is_err(),
         "a text cannot become the root policy"

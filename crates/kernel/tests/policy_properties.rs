@@ -125,7 +125,7 @@ fn path() -> impl Strategy<Value = String> {
 const OPERATIONS: [Operation; 4] = [Operation::Read, Operation::Update, Operation::List, Operation::Scan];
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
     #[test]
     fn decisions_agree_with_a_naive_matcher(

@@ -100,6 +100,15 @@ pub enum Decision<'acl> {
     Denied(Denial),
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Stale,
+    Root,
+    /// The root policy counts alone, as in Vault: outside of its namespace there is nothing.
+    OutsideRootNamespace,
+    ByRules,
+}
+
 /// A permission and its conditions.
 #[derive(Debug, Clone, Copy)]
 pub struct Grant<'acl> {
@@ -227,11 +236,10 @@ impl Acl {
     /// What may be done on a path, in the order of names as Vault's `sys/capabilities` answers it: `["root"]` for
     /// the root policy, `["deny"]` if nothing.
     pub fn capabilities(&self, namespace: &NamespacePath, path: &str, now: Timestamp) -> Vec<Capability> {
-        if !self.is_valid(now) {
-            return vec![Capability::Deny];
-        }
-        if self.is_root_in(namespace) {
-            return vec![Capability::Root];
+        match self.standing(namespace, now) {
+            Standing::Root => return vec![Capability::Root],
+            Standing::Stale | Standing::OutsideRootNamespace => return vec![Capability::Deny],
+            Standing::ByRules => {}
         }
         let full = full_path(namespace, path, Spelling::AsGiven);
         let found = if full.ends_with('/') { self.table.find_folder(&full) } else { self.table.find(&full) };
@@ -242,17 +250,21 @@ impl Acl {
 
     /// Whether the rule for a request contains `sudo`, whatever else the rule asks.
     pub fn has_sudo(&self, request: &AccessRequest<'_>) -> bool {
-        if !self.is_valid(request.now) {
-            return false;
+        match self.standing(request.namespace, request.now) {
+            Standing::Root => true,
+            Standing::Stale | Standing::OutsideRootNamespace => false,
+            Standing::ByRules => {
+                self.find(request).is_some_and(|rule| rule.capabilities.contains(Capability::Sudo))
+            }
         }
-        let by_rule = || self.find(request).is_some_and(|rule| rule.capabilities.contains(Capability::Sudo));
-        self.is_root_in(request.namespace) || (self.roots.is_empty() && by_rule())
     }
 
     /// Whether anything at or below a mount is granted: then its existence may be shown.
     pub fn reaches_mount(&self, namespace: &NamespacePath, mount: &MountPath, now: Timestamp) -> bool {
-        if !self.is_valid(now) || self.is_root_in(namespace) {
-            return self.is_valid(now);
+        match self.standing(namespace, now) {
+            Standing::Root => return true,
+            Standing::Stale | Standing::OutsideRootNamespace => return false,
+            Standing::ByRules => {}
         }
         let folder = full_path(namespace, mount.as_str(), Spelling::AsGiven);
         let grants = |rule: &CompiledRule| !rule.capabilities.is_deny() && !rule.capabilities.is_empty();
@@ -267,16 +279,26 @@ impl Acl {
             .map(|rule| (rule.pattern.text(), rule.pattern.glob, rule.capabilities.iter().collect()))
     }
 
+    /// How a namespace is decided on, before any path.
+    pub(super) fn standing(&self, namespace: &NamespacePath, now: Timestamp) -> Standing {
+        if !self.is_valid(now) {
+            Standing::Stale
+        } else if self.is_root_in(namespace) {
+            Standing::Root
+        } else if self.roots.is_empty() {
+            Standing::ByRules
+        } else {
+            Standing::OutsideRootNamespace
+        }
+    }
+
     fn decide(&self, request: &AccessRequest<'_>) -> Result<Grant<'_>, Denial> {
-        if !self.is_valid(request.now) {
-            return Err(Denial::Stale);
-        }
         let unbound = Grant { root: false, sudo: false, page_limit: None, capability: None, sources: &[] };
-        if self.is_root_in(request.namespace) {
-            return Ok(Grant { root: true, sudo: true, ..unbound });
-        }
-        if !self.roots.is_empty() {
-            return Err(Denial::OutsideRootNamespace);
+        match self.standing(request.namespace, request.now) {
+            Standing::Stale => return Err(Denial::Stale),
+            Standing::Root => return Ok(Grant { root: true, sudo: true, ..unbound }),
+            Standing::OutsideRootNamespace => return Err(Denial::OutsideRootNamespace),
+            Standing::ByRules => {}
         }
         let Some(capability) = request.operation.required_capability() else { return Ok(unbound) };
         let rule = self.find(request).ok_or(Denial::NoRule)?;

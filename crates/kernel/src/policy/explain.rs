@@ -2,7 +2,7 @@
 
 use super::acl::{
     AccessRequest, Acl, CompiledRule, Decision, Denial, DropReason, DroppedRule, Privilege, Source, Spelling,
-    full_path,
+    Standing, full_path,
 };
 use super::capability::{Capability, CapabilitySet, Operation};
 use super::kv::{KvPath, KvPlace};
@@ -83,7 +83,9 @@ impl Acl {
         let asked = Asked { acl: self, request, path: &path, rule: self.find(request), mount };
         let reason = match &decision {
             Decision::Allowed(grant) if grant.root => "the root policy allows everything".to_owned(),
-            Decision::Allowed(_) if asked.rule.is_none() => "the operation needs no permission".to_owned(),
+            Decision::Allowed(_) if request.operation.required_capability().is_none() => {
+                "the operation needs no permission".to_owned()
+            }
             Decision::Allowed(_) => "the rule for the path allows it".to_owned(),
             Decision::Denied(denial) => denial.to_string(),
         };
@@ -91,7 +93,7 @@ impl Acl {
             Decision::Allowed(_) => (Vec::new(), None),
             Decision::Denied(denial) => (asked.hints(denial), asked.suggestion(denial)),
         };
-        let by_rules = !self.is_root_in(request.namespace);
+        let by_rules = self.standing(request.namespace, request.now) == Standing::ByRules;
         Explanation {
             allowed: decision.is_allowed(),
             namespace: request.namespace.to_string(),
@@ -100,7 +102,7 @@ impl Acl {
             reason,
             rule: asked.rule.filter(|_| by_rules).map(CompiledRule::report),
             overridden: if by_rules { asked.overridden() } else { Vec::new() },
-            near_misses: if decision.is_allowed() { Vec::new() } else { asked.near_misses() },
+            near_misses: if decision.is_allowed() || !by_rules { Vec::new() } else { asked.near_misses() },
             left_out: self.dropped.iter().take(LEFT_OUT_TOLD_MAX).map(DroppedRule::report).collect(),
             hints,
             suggestion,

@@ -5,6 +5,15 @@
 //! [`CommitError::Conflict`] when anything read has changed since the snapshot. Waiting transactions share one disk
 //! sync (group commit); a completed commit is durable.
 
+mod conflict;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod embedded;
+pub mod memory;
+
+pub use embedded::EmbeddedStorage;
+pub use memory::MemoryStorage;
+
 use std::ops::ControlFlow;
 use thiserror::Error;
 
@@ -25,9 +34,27 @@ pub trait Storage: Send + Sync {
     /// Submits a transaction and returns at once; `done` is called exactly once, from any thread, perhaps before this
     /// returns. Reads of every later snapshot include a transaction whose `done` had `Ok`.
     fn submit(&self, transaction: Transaction, done: Completion);
+
+    /// Replaces the whole contents, atomically and durably, by `entries`; if one of them is an error, nothing changes.
+    /// The new index is above the store's and above `above`; every transaction based on an earlier snapshot conflicts.
+    fn replace(&self, above: CommitIndex, entries: &mut Entries<'_>) -> Result<CommitIndex, StorageError>;
 }
 
+/// Called once with the outcome of a transaction. It runs on the store's thread: it must be short and must not block.
 pub type Completion = Box<dyn FnOnce(Result<CommitIndex, CommitError>) + Send>;
+
+/// Keys with their values, in ascending order of keys.
+pub type Entries<'a> = dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StorageError>> + 'a;
+
+/// Submits a transaction and waits for its outcome.
+pub fn commit(
+    storage: &(impl Storage + ?Sized),
+    transaction: Transaction,
+) -> Result<CommitIndex, CommitError> {
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    storage.submit(transaction, Box::new(move |outcome| drop(sender.send(outcome))));
+    receiver.recv().unwrap_or_else(|_| Err(CommitError::Unknown("the store ended without an answer".into())))
+}
 
 /// A consistent view. Cheap; held for the time of one request, or of one backup.
 pub trait Snapshot: Send {
@@ -38,13 +65,11 @@ pub trait Snapshot: Send {
 
     /// Visits the entries with `start <= key < end` (no upper bound if `end` is None) in ascending order of keys until
     /// `visit` breaks.
-    fn scan(
-        &self,
-        start: &[u8],
-        end: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StorageError>;
+    fn scan(&self, start: &[u8], end: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StorageError>;
 }
+
+/// Called with a key and its value.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// What a write transaction read and wants to change.
 #[derive(Debug, Default)]
@@ -62,7 +87,10 @@ pub struct Transaction {
 pub enum Read {
     Key(Vec<u8>),
     /// All keys with `start <= key < end`; no upper bound if `end` is None.
-    Range { start: Vec<u8>, end: Option<Vec<u8>> },
+    Range {
+        start: Vec<u8>,
+        end: Option<Vec<u8>>,
+    },
 }
 
 /// One change. `value` None removes the key.
@@ -72,11 +100,29 @@ pub struct Write {
     pub value: Option<Vec<u8>>,
 }
 
-/// Why a read, or opening a store, failed.
+impl Transaction {
+    /// Whether every key and value is within [`KEY_BYTES_MAX`] and [`VALUE_BYTES_MAX`].
+    pub fn is_within_limits(&self) -> bool {
+        self.writes.iter().all(|write| entry_fits(&write.key, write.value.as_deref().unwrap_or_default()))
+    }
+
+    /// What the writes hold, in bytes.
+    fn write_bytes(&self) -> usize {
+        self.writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Vec::len)).sum()
+    }
+}
+
+fn entry_fits(key: &[u8], value: &[u8]) -> bool {
+    key.len() <= KEY_BYTES_MAX && value.len() <= VALUE_BYTES_MAX
+}
+
+/// Why a read or a replacement failed.
 #[derive(Debug, Error)]
 pub enum StorageError {
-    #[error("the store is closed after an earlier failure")]
+    #[error("the store is closed after an earlier failure; restart the server")]
     Closed,
+    #[error("the disk is full: nothing was changed; free some space and try again")]
+    Full,
     #[error("storage: {0}")]
     Failed(String),
 }
@@ -107,4 +153,17 @@ pub fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
         *last += 1;
     }
     Some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::prefix_end;
+
+    #[test]
+    fn the_end_of_a_prefix() {
+        assert_eq!(prefix_end(b"a/"), Some(b"a0".to_vec()));
+        assert_eq!(prefix_end(&[1, 0xFF, 0xFF]), Some(vec![2]));
+        assert_eq!(prefix_end(&[0xFF]), None);
+        assert_eq!(prefix_end(b""), None);
+    }
 }

@@ -1,0 +1,195 @@
+//! Snapshots: pooled connections, each with one read transaction.
+
+use super::database::{connect, read_index};
+use super::{AtomicU64, Durability, Ordering};
+use crate::{CommitIndex, Snapshot, StorageError, Visit};
+use parking_lot::Mutex;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+
+/// Connections that stay open for the next snapshot.
+const IDLE_MAX: usize = 32;
+/// Snapshots at the same time.
+const OPEN_MAX: usize = 1024;
+
+const READ_ONE: &str = "SELECT value FROM entries WHERE key = ?1";
+const SCAN_UP_TO: &str = "SELECT key, value FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key";
+const SCAN_TO_END: &str = "SELECT key, value FROM entries WHERE key >= ?1 ORDER BY key";
+
+/// The pool.
+pub(super) struct Readers {
+    path: PathBuf,
+    cache_bytes: u32,
+    idle: Mutex<Vec<Reader>>,
+    open: AtomicUsize,
+}
+
+struct Reader {
+    connection: Connection,
+    /// The commit that the open read transaction sees; None if none is open.
+    ///
+    /// A reader is put back with its transaction open: as long as no commit happens, the next snapshot is the same.
+    view: Option<CommitIndex>,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf, cache_bytes: u32) -> Self {
+        Self { path, cache_bytes, idle: Mutex::new(Vec::new()), open: AtomicUsize::new(0) }
+    }
+
+    /// A snapshot that sees at least everything in `published` as it is at the call.
+    pub(super) fn snapshot(&self, published: &AtomicU64) -> Result<EmbeddedSnapshot<'_>, StorageError> {
+        let newest = CommitIndex(published.load(Ordering::Acquire));
+        let mut reader = self.take()?;
+        let index = match reader.view {
+            Some(index) if index == newest => index,
+            _ => reader.renew().map_err(|error| {
+                self.open.fetch_sub(1, Ordering::Relaxed);
+                read_error(&error)
+            })?,
+        };
+        Ok(EmbeddedSnapshot { readers: self, reader: Some(reader), index })
+    }
+
+    /// Ends the read transactions that are kept open between snapshots: they hold up the checkpoint.
+    pub(super) fn release_idle(&self) {
+        self.idle.lock().retain_mut(|reader| reader.end().is_ok());
+    }
+
+    pub(super) fn check(&self) -> Result<Vec<String>, StorageError> {
+        let connection =
+            connect(&self.path, self.cache_bytes, Durability::Disk).map_err(|error| read_error(&error))?;
+        let mut findings = Vec::new();
+        let checked = connection.pragma_query(None, "quick_check", |row| {
+            findings.push(row.get::<_, String>(0)?);
+            Ok(())
+        });
+        match checked {
+            Ok(()) => findings.retain(|finding| finding != "ok"),
+            Err(error) if is_damage(&error) => findings.push(error.to_string()),
+            Err(error) => return Err(read_error(&error)),
+        }
+        Ok(findings)
+    }
+
+    fn take(&self) -> Result<Reader, StorageError> {
+        let open = self.open.fetch_add(1, Ordering::Relaxed);
+        if let Some(reader) = self.idle.lock().pop() {
+            return Ok(reader);
+        }
+        let connection = if open < OPEN_MAX {
+            connect(&self.path, self.cache_bytes, Durability::Disk).map_err(|error| read_error(&error))
+        } else {
+            Err(StorageError::Failed(format!("more than {OPEN_MAX} snapshots are open")))
+        };
+        match connection {
+            Ok(connection) => Ok(Reader { connection, view: None }),
+            Err(error) => {
+                self.open.fetch_sub(1, Ordering::Relaxed);
+                Err(error)
+            }
+        }
+    }
+
+    fn put_back(&self, reader: Reader) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        let mut idle = self.idle.lock();
+        if idle.len() < IDLE_MAX {
+            idle.push(reader);
+        }
+    }
+}
+
+impl Reader {
+    /// Begins a read transaction on the newest commit; reading the index fixes it.
+    fn renew(&mut self) -> rusqlite::Result<CommitIndex> {
+        self.end()?;
+        self.run("BEGIN")?;
+        let index = read_index(&self.connection)?;
+        self.view = Some(index);
+        Ok(index)
+    }
+
+    fn end(&mut self) -> rusqlite::Result<()> {
+        if self.view.take().is_some() { self.run("COMMIT") } else { Ok(()) }
+    }
+
+    fn run(&self, statement: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(statement)?.execute([]).map(drop)
+    }
+
+    fn read(&self, key: &[u8]) -> rusqlite::Result<Option<Vec<u8>>> {
+        let mut statement = self.connection.prepare_cached(READ_ONE)?;
+        statement.query_row([key], |row| Ok(blob(row, 0)?.to_vec())).optional()
+    }
+
+    fn scan(&self, start: &[u8], end: Option<&[u8]>, visit: &mut Visit<'_>) -> rusqlite::Result<()> {
+        let sql = if end.is_some() { SCAN_UP_TO } else { SCAN_TO_END };
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = match end {
+            Some(end) => statement.query([start, end])?,
+            None => statement.query([start])?,
+        };
+        while let Some(row) = rows.next()? {
+            if visit(blob(row, 0)?, blob(row, 1)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn blob<'row>(row: &'row Row<'_>, column: usize) -> rusqlite::Result<&'row [u8]> {
+    match row.get_ref(column)? {
+        ValueRef::Blob(bytes) => Ok(bytes),
+        other => Err(rusqlite::Error::InvalidColumnType(column, "entries".into(), other.data_type())),
+    }
+}
+
+pub(super) struct EmbeddedSnapshot<'a> {
+    readers: &'a Readers,
+    /// None only while it is dropped.
+    reader: Option<Reader>,
+    index: CommitIndex,
+}
+
+impl EmbeddedSnapshot<'_> {
+    fn reader(&self) -> Result<&Reader, StorageError> {
+        self.reader.as_ref().ok_or(StorageError::Closed)
+    }
+}
+
+impl Snapshot for EmbeddedSnapshot<'_> {
+    fn index(&self) -> CommitIndex {
+        self.index
+    }
+
+    fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.reader()?.read(key).map_err(|error| read_error(&error))
+    }
+
+    fn scan(&self, start: &[u8], end: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StorageError> {
+        self.reader()?.scan(start, end, visit).map_err(|error| read_error(&error))
+    }
+}
+
+impl Drop for EmbeddedSnapshot<'_> {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            self.readers.put_back(reader);
+        }
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+fn read_error(error: &rusqlite::Error) -> StorageError {
+    if is_damage(error) {
+        return StorageError::Failed(format!("the database is damaged ({error}): restore a snapshot"));
+    }
+    StorageError::Failed(error.to_string())
+}

@@ -1,3 +1,58 @@
-//! The `strongroom` binary.
+//! The project's development commands: `cargo xtask test | bench | hvac | crash | tidy`.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "development only: it measures real time and reads the environment"
+)]
 
-fn main() {}
+mod bench;
+mod crash;
+mod http;
+mod hvac;
+mod outcome;
+mod process;
+mod server;
+mod suite;
+mod tidy;
+mod tools;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's development commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything: unit tests, house rules, the Python client's tests, the hvac suite, a short crash loop.
+    Test(suite::Options),
+    /// Measure a Vault-compatible server, alone or against a peer in the same run.
+    Bench(bench::Options),
+    /// Run hvac's own integration tests against our binary.
+    Hvac(hvac::Options),
+    /// Kill the server again and again and account for every acknowledged write.
+    Crash(crash::Options),
+    /// Check the house rules.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Test(options) => suite::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Hvac(options) => hvac::run(&options),
+        Command::Crash(options) => crash::run(&options),
+        Command::Tidy => tidy::run(),
+    };
+    match result {
+        Ok(outcome) if outcome.failed == 0 => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `cargo xtask test`: everything a change must pass, with one summary at the end.
+
+use crate::outcome::Outcome;
+use crate::tools::{self, Profile};
+use crate::{crash, hvac, tidy};
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Which parts to run; all of them if none is named.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// Passed on to `cargo test` of the part `rust`.
+    #[arg(last = true)]
+    cargo_test: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Unit and integration tests of the workspace.
+    Rust,
+    /// House rules.
+    Tidy,
+    /// Tests of the Python package.
+    Python,
+    /// hvac's integration tests against our binary.
+    Hvac,
+    /// A short crash loop and a full disk.
+    Crash,
+}
+
+const ALL: [Part; 5] = [Part::Tidy, Part::Rust, Part::Python, Part::Hvac, Part::Crash];
+
+pub(crate) fn run(options: &Options) -> Result<Outcome> {
+    let parts = if options.parts.is_empty() { ALL.to_vec() } else { options.parts.clone() };
+    let mut total = Outcome::default();
+    let mut lines = Vec::new();
+    for part in parts {
+        println!("=== {part:?}");
+        let start = Instant::now();
+        let outcome = run_part(part, options).unwrap_or_else(|error| {
+            println!("error: {error:#}");
+            Outcome::of_check(false)
+        });
+        lines.push(format!("{:<7} {outcome}, {} s", format!("{part:?}"), start.elapsed().as_secs()));
+        total += outcome;
+    }
+    println!("=== Summary");
+    for line in lines {
+        println!("{line}");
+    }
+    println!("{total}");
+    Ok(total)
+}
+
+fn run_part(part: Part, options: &Options) -> Result<Outcome> {
+    match part {
+        Part::Rust => cargo_test(&options.cargo_test),
+        Part::Tidy => tidy::run(),
+        Part::Python => python(),
+        Part::Hvac => {
+            with_server("the hvac suite", |binary| hvac::run(&hvac::Options::of_binary(binary.to_owned())))
+        }
+        Part::Crash => with_server("the crash loop", |binary| {
+            let mut outcome = crash::run(&crash::Options::short(binary.to_owned(), false))?;
+            outcome += crash::run(&crash::Options::short(binary.to_owned(), true))?;
+            Ok(outcome)
+        }),
+    }
+}
+
+/// Runs what needs a server, once the binary is one.
+fn with_server(what: &str, run: impl FnOnce(&Path) -> Result<Outcome>) -> Result<Outcome> {
+    let binary = tools::build(Profile::Debug)?;
+    let version = Command::new(&binary).arg("-version").output()?;
+    if !String::from_utf8_lossy(&version.stdout).contains(" v") {
+        println!("skipped: {what}: `strongroom -version` names no version: it is no server yet");
+        return Ok(Outcome::skipped());
+    }
+    run(&binary)
+}
+
+/// Runs the workspace's tests and adds up the counts that the test programs print.
+fn cargo_test(arguments: &[String]) -> Result<Outcome> {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
+    command.current_dir(tools::root()).stdout(Stdio::piped());
+    let mut child = command.spawn().context("starting cargo")?;
+    let mut outcome = Outcome::default();
+    for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
+        let line = line?;
+        match counts(&line) {
+            Some(of_program) => outcome += of_program,
+            None if line.ends_with("... ok") || line.trim().is_empty() || line.starts_with("running ") => {}
+            None => println!("{line}"),
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() && outcome.failed == 0 {
+        bail!("cargo test: {status}");
+    }
+    println!("{outcome}");
+    Ok(outcome)
+}
+
+/// The counts in libtest's `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+fn counts(line: &str) -> Option<Outcome> {
+    let (_, rest) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let number = |name: &str| -> Option<u64> {
+        rest.split("; ").find_map(|part| part.strip_suffix(name)?.trim().parse().ok())
+    };
+    Some(Outcome { passed: number("passed")?, failed: number("failed")?, skipped: number("ignored")? })
+}
+
+fn python() -> Result<Outcome> {
+    let folder = tools::root().join("crates/python");
+    if !folder.join("tests").is_dir() {
+        println!("skipped: there is no Python package yet");
+        return Ok(Outcome::skipped());
+    }
+    let home = tools::target().join("python");
+    std::fs::create_dir_all(&home)?;
+    let environment =
+        tools::python_environment(&home.join("venv"), &folder.join("test-requirements.txt"), &[])?;
+    let status = Command::new(environment).args(["-m", "pytest", "--quiet"]).current_dir(&folder).status()?;
+    Ok(Outcome::of_check(status.success()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_of_a_test_program() {
+        let line = "test result: FAILED. 10 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1.20s";
+        assert_eq!(counts(line), Some(Outcome { passed: 10, failed: 2, skipped: 1 }));
+        assert_eq!(counts("test a ... ok"), None);
+    }
+}

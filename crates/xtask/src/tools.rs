@@ -1,0 +1,102 @@
+//! Running other programs.
+
+use anyhow::{Context, Result, bail};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.ancestors().nth(2).unwrap_or(manifest).to_owned()
+}
+
+/// Cargo's target folder; CARGO_TARGET_DIR moves it.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Which build of our binary to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Profile {
+    /// Our code unoptimised, what it depends on optimised.
+    Debug,
+    Release,
+}
+
+/// Builds our binary and answers where it is.
+pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet", "--package", "strongroom"]).current_dir(root());
+    let folder = match profile {
+        Profile::Debug => "debug",
+        Profile::Release => {
+            cargo.arg("--release");
+            "release"
+        }
+    };
+    succeed(&mut cargo)?;
+    Ok(target().join(folder).join("strongroom"))
+}
+
+/// Runs a program with our standard streams; anything but success is an error.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("starting {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?}: {status}");
+    }
+    Ok(())
+}
+
+/// Runs a program that talks to a package registry, which may fail for a moment: up to three times.
+pub(crate) fn succeed_in_three(command: &mut Command) -> Result<()> {
+    for pause_seconds in [5, 20] {
+        match succeed(command) {
+            Ok(()) => return Ok(()),
+            Err(error) => eprintln!("{error:#}; trying again in {pause_seconds} s"),
+        }
+        std::thread::sleep(Duration::from_secs(pause_seconds));
+    }
+    succeed(command)
+}
+
+/// Whether a program is in PATH.
+pub(crate) fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// PATH with `folder` in front.
+pub(crate) fn path_with(folder: &Path) -> Result<std::ffi::OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Ok(std::env::join_paths(std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path)))?)
+}
+
+/// Makes a Python environment in `folder` with what a requirements file lists, unless it was made from the same
+/// list before. Answers the path of its `python`.
+pub(crate) fn python_environment(folder: &Path, requirements: &Path, more: &[&str]) -> Result<PathBuf> {
+    let python = folder.join("bin/python");
+    let mut wanted =
+        std::fs::read_to_string(requirements).with_context(|| requirements.display().to_string())?;
+    wanted.push_str(&more.join("\n"));
+    let made_from = folder.join("made-from.txt");
+    if std::fs::read_to_string(&made_from).is_ok_and(|made_from| made_from == wanted) {
+        return Ok(python);
+    }
+    succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))?;
+    let mut pip = Command::new(&python);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--retries",
+        "5",
+        "--requirement",
+    ]);
+    succeed_in_three(pip.arg(requirements).args(more.iter().map(OsStr::new)))?;
+    std::fs::write(&made_from, wanted)?;
+    Ok(python)
+}

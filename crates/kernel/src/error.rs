@@ -82,7 +82,13 @@ impl Error {
 
     /// Not found, without a word: Vault answers a missing entry with an empty list of errors.
     pub fn not_found() -> Self {
-        Self { kind: ErrorKind::NotFound, messages: Vec::new(), warnings: Vec::new(), hint: None, detail: None }
+        Self {
+            kind: ErrorKind::NotFound,
+            messages: Vec::new(),
+            warnings: Vec::new(),
+            hint: None,
+            detail: None,
+        }
     }
 
     pub fn unsupported_operation() -> Self {

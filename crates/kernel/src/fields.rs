@@ -32,7 +32,9 @@ impl Fields {
 
     /// Text that must be there and not be empty.
     pub fn required_text(&self, name: &str) -> Result<String, Error> {
-        self.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| Error::invalid(format!("missing {name}")))
+        self.text(name)?
+            .filter(|text| !text.is_empty())
+            .ok_or_else(|| Error::invalid(format!("missing {name}")))
     }
 
     pub fn boolean(&self, name: &str) -> Result<Option<bool>, Error> {
@@ -59,7 +61,9 @@ impl Fields {
                 .map(Some)
                 .ok_or_else(|| wrong(name, "a whole number")),
             Some(Value::String(text)) if text.is_empty() => Ok(None),
-            Some(Value::String(text)) => text.trim().parse().map(Some).map_err(|_| wrong(name, "a whole number")),
+            Some(Value::String(text)) => {
+                text.trim().parse().map(Some).map_err(|_| wrong(name, "a whole number"))
+            }
             Some(_) => Err(wrong(name, "a whole number")),
         }
     }
@@ -76,15 +80,17 @@ impl Fields {
     pub fn duration(&self, name: &str) -> Result<Option<Duration>, Error> {
         match self.value(name) {
             None => Ok(None),
-            Some(Value::Number(number)) => match number.as_u64().map(Duration::from_secs).or_else(|| {
-                number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            }) {
+            Some(Value::Number(number)) => match number
+                .as_u64()
+                .map(Duration::from_secs)
+                .or_else(|| number.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
+            {
                 Some(duration) => Ok(Some(duration)),
                 None => Err(wrong(name, "a duration of zero or more")),
             },
-            Some(Value::String(text)) => {
-                parse_duration(text).map(Some).map_err(|error| Error::invalid(format!("field {name:?}: {error}")))
-            }
+            Some(Value::String(text)) => parse_duration(text)
+                .map(Some)
+                .map_err(|error| Error::invalid(format!("field {name:?}: {error}"))),
             Some(_) => Err(wrong(name, "a duration")),
         }
     }
@@ -114,7 +120,10 @@ impl Fields {
     pub fn integers(&self, name: &str) -> Result<Option<Vec<u64>>, Error> {
         self.list(name)?
             .map(|items| {
-                items.iter().map(|item| item.parse().map_err(|_| wrong(name, "a list of whole numbers"))).collect()
+                items
+                    .iter()
+                    .map(|item| item.parse().map_err(|_| wrong(name, "a list of whole numbers")))
+                    .collect()
             })
             .transpose()
     }
@@ -167,7 +176,9 @@ impl Fields {
 
 fn pairs<'a>(items: impl Iterator<Item = &'a str>) -> Option<Map<String, Value>> {
     items
-        .map(|item| item.split_once('=').map(|(key, value)| (key.trim().to_owned(), Value::String(value.to_owned()))))
+        .map(|item| {
+            item.split_once('=').map(|(key, value)| (key.trim().to_owned(), Value::String(value.to_owned())))
+        })
         .collect()
 }
 

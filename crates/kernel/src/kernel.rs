@@ -1,14 +1,256 @@
+//! The kernel of a server: what it holds, and how commits change it.
+
+use crate::backend::{Backend, Registry};
+use crate::barrier::Keys;
+use crate::caller::CallerCache;
+use crate::effect::Effect;
 use crate::error::Error;
-use crate::request::{Request, Response};
+use crate::lockout::Lockouts;
+use crate::policies::PolicyCache;
+use crate::pool::Pool;
+use crate::quotas::Quotas;
+use crate::seal::{Seal, SealProgress};
+use crate::topology::Topology;
+use crate::transaction::{Intent, Marks, Tx};
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use strongroom_secret::{Clock, Entropy, Timestamp};
+use strongroom_storage::{CommitError, CommitIndex, Storage, Transaction};
+
+/// What a kernel is made of.
+pub struct KernelParts {
+    pub storage: Arc<dyn Storage>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub backends: Vec<&'static Backend>,
+    /// How the root key is kept: by people with shares, or by something that opens by itself.
+    pub seal: Seal,
+    pub settings: KernelSettings,
+}
+
+/// What the server's configuration says to the kernel.
+#[derive(Debug, Clone)]
+pub struct KernelSettings {
+    pub cluster_name: String,
+    pub default_lease_ttl: Duration,
+    pub max_lease_ttl: Duration,
+    /// Threads for password hashes and other long work; zero runs it in place (simulations).
+    pub heavy_threads: usize,
+    /// Long work that may wait; beyond it the server says that it is busy.
+    pub heavy_queue_max: usize,
+    /// What the server calls itself in `sys/health`: clients decide by it what they may use.
+    pub version: String,
+    /// Whether a 403 says which rule is missing, to callers who could read it anyway.
+    pub explain_denials: bool,
+    pub api_address: String,
+    /// `file`, `inmem`, `postgresql`: for `sys/seal-status`.
+    pub storage_type: String,
+}
+
+impl Default for KernelSettings {
+    fn default() -> Self {
+        let month = Duration::from_secs(768 * 3600);
+        Self {
+            cluster_name: "strongroom".to_owned(),
+            default_lease_ttl: month,
+            max_lease_ttl: month,
+            heavy_threads: 0,
+            heavy_queue_max: 256,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            explain_denials: true,
+            api_address: String::new(),
+            storage_type: "file".to_owned(),
+        }
+    }
+}
 
 /// The kernel of a server.
-pub struct Kernel {}
+pub struct Kernel {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) registry: Registry,
+    pub(crate) seal: Seal,
+    pub(crate) progress: Mutex<SealProgress>,
+    pub(crate) settings: KernelSettings,
+    pub(crate) policies: PolicyCache,
+    pub(crate) callers: CallerCache,
+    pub(crate) pool: Pool,
+    pub(crate) lockouts: Lockouts,
+    pub(crate) quotas: Quotas,
+    pub(crate) started: Duration,
+    open: RwLock<Option<Open>>,
+    token_generation: AtomicU64,
+    identity_epoch: AtomicU64,
+}
+
+/// What a server has while it is not sealed.
+#[derive(Clone)]
+pub(crate) struct Open {
+    pub keys: Arc<Keys>,
+    pub topology: Arc<Topology>,
+}
 
 impl Kernel {
-    /// Serves one request. Once called it runs to its end even if the caller loses interest: spawn it.
-    pub async fn handle(self: Arc<Self>, request: Request) -> Result<Response, Error> {
-        drop(request);
-        Err(Error::sealed())
+    pub fn new(parts: KernelParts) -> Arc<Self> {
+        let mut backends = crate::system::backends();
+        backends.extend(parts.backends);
+        Arc::new(Self {
+            started: parts.clock.monotonic(),
+            storage: parts.storage,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            registry: Registry::new(backends),
+            seal: parts.seal,
+            progress: Mutex::default(),
+            pool: Pool::new(parts.settings.heavy_threads, parts.settings.heavy_queue_max),
+            settings: parts.settings,
+            lockouts: Lockouts::default(),
+            quotas: Quotas::default(),
+            policies: PolicyCache::default(),
+            callers: CallerCache::default(),
+            open: RwLock::new(None),
+            token_generation: AtomicU64::new(0),
+            identity_epoch: AtomicU64::new(0),
+        })
+    }
+
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.entropy
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub fn settings(&self) -> &KernelSettings {
+        &self.settings
+    }
+
+    pub fn is_sealed(&self) -> bool {
+        self.open.read().is_none()
+    }
+
+    /// The keys and the topology, or the error that the server is sealed.
+    pub(crate) fn opened(&self) -> Result<Open, Error> {
+        self.open.read().clone().ok_or_else(Error::sealed)
+    }
+
+    pub(crate) fn marks(&self) -> Marks {
+        Marks {
+            tokens: self.token_generation.load(Ordering::Acquire),
+            policies: self.policies.epoch(),
+            identity: self.identity_epoch.load(Ordering::Acquire),
+        }
+    }
+
+    /// A transaction on the newest commit.
+    pub(crate) fn begin(&self, keys: &Arc<Keys>, intent: Intent) -> Result<Tx<'_>, Error> {
+        // The marks come first: what changes between them and the snapshot is then read, but not cached.
+        let marks = self.marks();
+        Tx::new(&*self.storage, keys.clone(), intent, marks)
+    }
+
+    /// Opens the server with its keys: reads the topology and from then on serves.
+    pub(crate) fn open_with(&self, keys: Arc<Keys>) -> Result<(), Error> {
+        let mut tx = self.begin(&keys, Intent::Read)?;
+        let topology = Arc::new(Topology::load(&mut tx, &self.registry, None)?);
+        drop(tx);
+        self.policies.advance();
+        self.callers.clear();
+        *self.open.write() = Some(Open { keys, topology });
+        Ok(())
+    }
+
+    /// Forgets the keys and everything that was read with them.
+    pub(crate) fn close(&self) {
+        *self.open.write() = None;
+        self.policies.advance();
+        self.callers.clear();
+    }
+
+    /// Replaces the keys of an open server by ones of the same root (a new term of the keyring).
+    pub(crate) fn replace_keys(&self, keys: Arc<Keys>) {
+        if let Some(open) = self.open.write().as_mut() {
+            open.keys = keys;
+        }
+    }
+
+    /// Commits and applies the effects; the future ends when both are done. The effects are applied even if nobody
+    /// waits for the future any longer.
+    pub(crate) async fn commit(
+        self: &Arc<Self>,
+        transaction: Transaction,
+        effects: Vec<Effect>,
+    ) -> Result<CommitIndex, CommitError> {
+        self.submit(transaction, effects).await.unwrap_or(Err(CommitError::Closed))
+    }
+
+    /// As [`Self::commit`], for threads that may wait.
+    pub(crate) fn commit_blocking(
+        self: &Arc<Self>,
+        transaction: Transaction,
+        effects: Vec<Effect>,
+    ) -> Result<CommitIndex, CommitError> {
+        self.submit(transaction, effects).recv().unwrap_or(Err(CommitError::Closed))
+    }
+
+    fn submit(
+        self: &Arc<Self>,
+        transaction: Transaction,
+        effects: Vec<Effect>,
+    ) -> oneshot::Receiver<Result<CommitIndex, CommitError>> {
+        let (sender, receiver) = oneshot::channel();
+        let kernel = self.clone();
+        self.storage.submit(
+            transaction,
+            Box::new(move |outcome| {
+                // An unknown outcome may be a success: memory is then read again as well.
+                if matches!(outcome, Ok(_) | Err(CommitError::Unknown(_))) {
+                    kernel.apply(&effects);
+                }
+                // Nobody waits when the caller went away: the commit stands all the same.
+                drop(sender.send(outcome));
+            }),
+        );
+        receiver
+    }
+
+    fn apply(&self, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::Topology => self.reload_topology(),
+                Effect::Policies => self.policies.advance(),
+                Effect::Identity => {
+                    self.identity_epoch.fetch_add(1, Ordering::AcqRel);
+                }
+                Effect::Token(row) => {
+                    self.token_generation.fetch_add(1, Ordering::AcqRel);
+                    self.callers.forget(row);
+                }
+                Effect::Keyring | Effect::Quotas | Effect::AuditDevices | Effect::Settings => {}
+            }
+        }
+    }
+
+    fn reload_topology(&self) {
+        let Ok(open) = self.opened() else { return };
+        let loaded = self
+            .begin(&open.keys, Intent::Read)
+            .and_then(|mut tx| Topology::load(&mut tx, &self.registry, Some(&open.topology)));
+        match loaded {
+            Ok(topology) => {
+                if let Some(open) = self.open.write().as_mut() {
+                    open.topology = Arc::new(topology);
+                }
+            }
+            Err(error) => {
+                // Serving by a table that is known to be old would be wrong; being sealed is merely inconvenient.
+                tracing::error!(?error, "the mount table cannot be read again: sealing");
+                self.close();
+            }
+        }
     }
 }

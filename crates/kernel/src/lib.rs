@@ -1,15 +1,49 @@
 //! The spine: barrier, seal, namespaces, mounts, policy, tokens, identity, leases and audit. Bytes come in as a typed
 //! [`Request`] from a door and leave as a [`Response`]; nothing here knows of HTTP or of any one secrets engine.
 
+pub mod audit;
+mod audit_trail;
+mod backend;
+mod barrier;
+mod call;
+mod caller;
+mod cubbyhole;
+mod effect;
 mod error;
 mod fields;
+mod grants;
+mod identity;
 mod kernel;
-mod request;
+mod leases;
+mod lockout;
+mod mounts;
+mod namespaces;
+mod pipeline;
+mod policies;
 pub mod policy;
+mod pool;
+mod quotas;
+mod request;
+mod route;
+mod seal;
+mod system;
 pub mod tokens;
+mod topology;
+mod transaction;
+mod wrapping;
 
+pub use backend::{Backend, Class, Registry, Renewal, Tidied, enable_as_it_is, no_memory};
+pub use barrier::Keys;
+pub use call::Call;
+pub use caller::Caller;
 pub use error::{Error, ErrorKind};
-pub use kernel::Kernel;
+pub use kernel::{Kernel, KernelParts, KernelSettings};
+pub use leases::LeaseRecord;
+pub use mounts::{Mount, MountConfig, MountRecord, UserLockoutConfig};
+pub use namespaces::{Namespace, NamespaceRecord};
 pub use request::{
     Auth, Body, Client, Data, Fields, LeaseGrant, LoginGrant, Operation, Request, Response, WrapInfo,
 };
+pub use route::{Access, Captures, Field, FieldKind, Handler, Method, Route, Run};
+pub use seal::{AutoSeal, AutoSealError, Initialized, Seal, Sharing};
+pub use transaction::{Key, Record, Space, Table, Tx};

@@ -142,7 +142,10 @@ pub enum Data {
     /// A JSON object, ready as text: a payload that is passed on exactly as it was written.
     Json(Box<RawValue>),
     /// The whole answer, outside the usual envelope.
-    Bytes { content_type: &'static str, body: Vec<u8> },
+    Bytes {
+        content_type: &'static str,
+        body: Vec<u8>,
+    },
     /// The whole answer as JSON, outside the usual envelope (`sys/health`, `sys/seal-status`).
     Plain(Value),
 }

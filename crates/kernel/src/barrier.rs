@@ -1,0 +1,55 @@
+//! The keys of an open server, and what is done with them: below here everything is ciphertext.
+
+use crate::error::Error;
+use strongroom_crypto::Key;
+use strongroom_crypto::keyring::Keyring;
+use strongroom_crypto::mac::MacKey;
+use strongroom_crypto::names::NameCipher;
+use strongroom_secret::{Entropy, SecretBytes};
+
+/// Everything derived from the keyring. Held while the server is open, dropped (and wiped) when it is sealed.
+pub struct Keys {
+    /// Encrypts the keyring where it is stored.
+    pub(crate) root: Key,
+    pub keyring: Keyring,
+    pub names: NameCipher,
+    /// Token → accessor, and accessor → storage key.
+    pub tokens: MacKey,
+    /// Values in audit records.
+    pub audit: MacKey,
+    /// Secret-ids, password-free look-ups and other handles that backends store as keyed hashes.
+    pub handles: MacKey,
+}
+
+impl Keys {
+    pub fn new(keyring: Keyring, root: Key) -> Self {
+        Self {
+            root,
+            names: NameCipher::new(&keyring.derive("storage names")),
+            tokens: MacKey::new(&keyring.derive("tokens")),
+            audit: MacKey::new(&keyring.derive("audit values")),
+            handles: MacKey::new(&keyring.derive("handles")),
+            keyring,
+        }
+    }
+
+    /// Encrypts a value for the place where it will be stored: it opens nowhere else.
+    pub(crate) fn seal(&self, entropy: &dyn Entropy, key: &[u8], plain: &[u8]) -> Vec<u8> {
+        self.keyring.encrypt(entropy, key, plain)
+    }
+
+    pub(crate) fn open(&self, key: &[u8], sealed: &[u8]) -> Result<SecretBytes, Error> {
+        self.keyring.decrypt(key, sealed).map_err(|error| {
+            Error::internal(format!(
+                "an entry of the store cannot be decrypted ({error}): it was altered or moved"
+            ))
+        })
+    }
+
+    pub(crate) fn reveal(&self, tweak: &[u8], hidden: &[u8]) -> Result<String, Error> {
+        let name = self.names.reveal(tweak, hidden).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        name.ok_or_else(|| {
+            Error::internal("a name in the store cannot be decrypted: it was altered or moved")
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! One call of a handler: the request, what its route captured, who calls, and the transaction.
+
+use crate::caller::Caller;
+use crate::error::Error;
+use crate::kernel::Kernel;
+use crate::mounts::Mount;
+use crate::namespaces::Namespace;
+use crate::request::{Fields, Request};
+use crate::route::Captures;
+use crate::topology::Topology;
+use crate::transaction::{Key, Table, Tx};
+use std::sync::Arc;
+use strongroom_secret::{Entropy, RequestPath, Timestamp};
+
+/// Everything that a handler is given.
+pub struct Call<'a> {
+    pub kernel: &'a Kernel,
+    pub tx: Tx<'a>,
+    pub request: &'a Request,
+    pub topology: &'a Arc<Topology>,
+    pub namespace: &'a Arc<Namespace>,
+    pub mount: &'a Arc<Mount>,
+    /// Relative to the namespace, mount included.
+    pub path: &'a RequestPath,
+    pub captures: Captures,
+    /// None on open routes without a token.
+    pub caller: Option<Arc<Caller>>,
+    pub now: Timestamp,
+}
+
+impl Call<'_> {
+    /// What the route's pattern took under a name; empty if the pattern has no such name.
+    pub fn capture(&self, name: &str) -> &str {
+        self.captures.iter().find(|(captured, _)| *captured == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    pub fn fields(&self) -> &Fields {
+        &self.request.fields
+    }
+
+    pub fn entropy(&self) -> &dyn Entropy {
+        self.kernel.entropy()
+    }
+
+    /// A table of this mount.
+    pub fn table(&self, table: Table) -> Key {
+        self.tx.table(self.mount.space(), table)
+    }
+
+    /// The caller, on routes that cannot be reached without one.
+    pub fn require_caller(&self) -> Result<Arc<Caller>, Error> {
+        self.caller.clone().ok_or_else(Error::denied)
+    }
+}

@@ -1,0 +1,21 @@
+//! What a commit changes in memory. Effects run after the commit is durable and before anybody is told of it.
+
+/// A part of memory that is to be read again, or forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Namespaces and mounts.
+    Topology,
+    /// Any policy of any namespace.
+    Policies,
+    /// Entities, aliases and groups.
+    Identity,
+    /// One token, by its row.
+    Token(crate::tokens::TokenRow),
+    Quotas,
+    /// Enabled audit devices.
+    AuditDevices,
+    /// CORS, audited headers and other settings of the server.
+    Settings,
+    /// The keyring has a new term, or new wrapping.
+    Keyring,
+}

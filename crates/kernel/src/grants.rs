@@ -1,0 +1,234 @@
+//! What follows from an answer: a login becomes a token, something handed out becomes a lease; and how both end.
+
+use crate::call::Call;
+use crate::cubbyhole;
+use crate::error::Error;
+use crate::identity;
+use crate::kernel::Kernel;
+use crate::leases::{self, LeaseRecord};
+use crate::mounts::Mount;
+use crate::request::{Auth, LeaseGrant, LoginGrant, Response};
+use crate::tokens::{self, Children, Created, NewToken, Parent, TokenEntry, TokenKind, TokenRow, TokenType};
+use crate::transaction::Tx;
+use std::time::Duration;
+use strongroom_crypto::token::random_base62;
+use strongroom_secret::Timestamp;
+
+const LEASE_ID_CHARACTERS: usize = 24;
+
+/// Makes the token or the lease that an answer asks for.
+pub(crate) fn fulfil(call: &mut Call<'_>, response: &mut Response) -> Result<(), Error> {
+    if let Some(grant) = response.login.take() {
+        let auth = log_in(call, *grant, &mut response.warnings)?;
+        response.auth = Some(Box::new(auth));
+    }
+    if let Some(grant) = response.lease.take() {
+        lease(call, &grant, response)?;
+    }
+    Ok(())
+}
+
+/// The lifetimes of a mount: its own, or the server's.
+pub(crate) fn mount_ttls(kernel: &Kernel, mount: &Mount) -> (Duration, Duration) {
+    let or = |own: Duration, server: Duration| if own.is_zero() { server } else { own };
+    let config = &mount.record.config;
+    let settings = kernel.settings();
+    let ttl_max = or(config.max_lease_ttl, settings.max_lease_ttl);
+    (or(config.default_lease_ttl, settings.default_lease_ttl).min(ttl_max), ttl_max)
+}
+
+/// How long something may live that was made at `created` and asks for `wanted` more.
+pub(crate) struct Lifetime {
+    pub ttl: Duration,
+    pub warnings: Vec<String>,
+}
+
+/// Bounds a wished lifetime by all that bounds it. `ttl` zero asks for the default.
+pub(crate) fn bound_ttl(
+    (default_ttl, system_max): (Duration, Duration),
+    wished: Duration,
+    ttl_max: Duration,
+    explicit_max: Duration,
+    age: Duration,
+) -> Lifetime {
+    let mut warnings = Vec::new();
+    let mut ttl = if wished.is_zero() { default_ttl } else { wished };
+    let mut cap = system_max;
+    if !ttl_max.is_zero() {
+        cap = cap.min(ttl_max);
+    }
+    let left = cap.saturating_sub(age);
+    if ttl > left {
+        if !wished.is_zero() {
+            warnings.push(format!(
+                "TTL of {:?} exceeded the effective max_ttl of {:?}; TTL value is capped accordingly",
+                wished, cap
+            ));
+        }
+        ttl = left;
+    }
+    if !explicit_max.is_zero() {
+        ttl = ttl.min(explicit_max.saturating_sub(age));
+    }
+    Lifetime { ttl, warnings }
+}
+
+/// The policies of a new token: clean names, `default` unless refused, never `root`.
+pub(crate) fn token_policies(names: &[String], no_default: bool) -> Result<Vec<String>, Error> {
+    let mut policies = names
+        .iter()
+        .map(|name| strongroom_secret::PolicyName::parse(name).map(String::from))
+        .collect::<Result<Vec<_>, _>>()?;
+    if policies.iter().any(|policy| policy == "root") {
+        return Err(Error::invalid("auth methods cannot create root tokens"));
+    }
+    if !no_default {
+        policies.push("default".to_owned());
+    }
+    policies.sort_unstable();
+    policies.dedup();
+    Ok(policies)
+}
+
+fn token_type(asked: TokenKind, mount: TokenKind) -> TokenType {
+    match (mount, asked) {
+        (TokenKind::Batch, _) => TokenType::Batch,
+        (TokenKind::Service, _) => TokenType::Service,
+        (TokenKind::DefaultBatch, TokenKind::Default) => TokenType::Batch,
+        (_, TokenKind::Batch | TokenKind::DefaultBatch) => TokenType::Batch,
+        _ => TokenType::Service,
+    }
+}
+
+fn log_in(call: &mut Call<'_>, grant: LoginGrant, warnings: &mut Vec<String>) -> Result<Auth, Error> {
+    let settings = &grant.token;
+    let kind = token_type(settings.kind, call.mount.record.config.token_type);
+    let entity_id = match grant.alias.as_str() {
+        "" => String::new(),
+        _ => identity::on_login(&mut call.tx, call.kernel.entropy(), call.mount, &grant, call.now)?,
+    };
+    let ttls = mount_ttls(call.kernel, call.mount);
+    let wished = if settings.period.is_zero() { settings.ttl } else { settings.period };
+    let lifetime = bound_ttl(ttls, wished, settings.ttl_max, settings.explicit_ttl_max, Duration::ZERO);
+    warnings.extend(lifetime.warnings);
+    let mount_name = call.mount.path().trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
+    let display_name = match grant.display_name.as_str() {
+        "" => mount_name,
+        name => format!("{mount_name}-{name}"),
+    };
+    let entry = TokenEntry {
+        kind,
+        policies: token_policies(&settings.policies, settings.no_default_policy)?,
+        display_name,
+        metadata: grant.metadata,
+        uses_left: settings.num_uses,
+        num_uses: settings.num_uses,
+        ttl: lifetime.ttl,
+        explicit_ttl_max: settings.explicit_ttl_max,
+        ttl_max: settings.ttl_max,
+        period: settings.period,
+        expires: Some(call.now.plus(lifetime.ttl)),
+        is_renewable: grant.renewable && kind == TokenType::Service,
+        entity_id,
+        role: grant.role.unwrap_or_default(),
+        bound_cidrs: settings.bound_cidrs.clone(),
+        mount: call.mount.record.id,
+        internal: grant.internal,
+        ..tokens::blank(call.namespace.id(), call.path.as_str(), call.now)
+    };
+    let created = make_token(call, NewToken { entry, id: None })?;
+    auth_of(call, created)
+}
+
+/// Makes a token in the call's namespace.
+pub(crate) fn make_token(call: &mut Call<'_>, new: NewToken) -> Result<Created, Error> {
+    if new.entry.kind == TokenType::Batch && new.entry.num_uses > 0 {
+        return Err(Error::invalid("batch tokens cannot have a limit on their uses"));
+    }
+    if new.entry.kind == TokenType::Batch && !new.entry.period.is_zero() {
+        return Err(Error::invalid("batch tokens cannot be periodic"));
+    }
+    tokens::create(&mut call.tx, call.kernel.entropy(), call.namespace, new)
+}
+
+/// The `auth` part of an answer for a token just made.
+pub(crate) fn auth_of(call: &mut Call<'_>, created: Created) -> Result<Auth, Error> {
+    let Created { token, entry, .. } = created;
+    let identity_policies = match entry.entity_id.as_str() {
+        "" => Vec::new(),
+        id => identity::load(&mut call.tx, call.topology, entry.namespace, id)?
+            .map(|identity| identity.policies_in(entry.namespace))
+            .unwrap_or_default(),
+    };
+    let mut policies = [entry.policies.clone(), identity_policies.clone()].concat();
+    policies.sort_unstable();
+    policies.dedup();
+    Ok(Auth {
+        client_token: token,
+        accessor: entry.accessor.clone(),
+        policies,
+        token_policies: entry.policies.clone(),
+        identity_policies,
+        metadata: entry.metadata.clone(),
+        lease_duration: entry.expires.map_or(Duration::ZERO, |_| entry.ttl),
+        renewable: entry.is_renewable,
+        entity_id: entry.entity_id.clone(),
+        token_type: entry.kind.as_str(),
+        orphan: entry.is_orphan(),
+        num_uses: entry.num_uses,
+    })
+}
+
+fn lease(call: &mut Call<'_>, grant: &LeaseGrant, response: &mut Response) -> Result<(), Error> {
+    let ttls = mount_ttls(call.kernel, call.mount);
+    let ttl_max = grant.ttl_max.unwrap_or_default();
+    let lifetime = bound_ttl(ttls, grant.ttl.unwrap_or_default(), ttl_max, Duration::ZERO, Duration::ZERO);
+    let caller = call.require_caller()?;
+    let random = random_base62(call.kernel.entropy(), LEASE_ID_CHARACTERS);
+    let record = LeaseRecord {
+        id: format!("{}/{}", call.path.as_str().trim_end_matches('/'), random.expose()),
+        namespace: call.namespace.id(),
+        mount: call.mount.record.id,
+        issued: call.now,
+        expires: call.now.plus(lifetime.ttl),
+        last_renewal: None,
+        is_renewable: grant.renewable,
+        ttl_max,
+        token: caller.row.map(|row| Parent { namespace: caller.token.namespace, row }),
+        internal: grant.internal.clone(),
+        revocation_failures: 0,
+    };
+    leases::create(&mut call.tx, &record)?;
+    response.warnings.extend(lifetime.warnings);
+    response.lease_duration = lifetime.ttl;
+    response.renewable = grant.renewable;
+    response.lease_id = record.id;
+    Ok(())
+}
+
+/// Ends a token: the token, those made under it, their cubbyholes; their leases end now and are taken back by the
+/// expirer.
+pub(crate) fn revoke_token(
+    kernel: &Kernel,
+    tx: &mut Tx<'_>,
+    namespace: u64,
+    row: TokenRow,
+    children: Children,
+) -> Result<(), Error> {
+    let now = kernel.now();
+    for (namespace, row) in tokens::revoke_tree(tx, namespace, row, children)? {
+        cubbyhole::clear(tx, namespace, row)?;
+        for id in leases::of_token(tx, namespace, row)? {
+            end_lease(tx, namespace, &id, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves a lease's end to now; the expirer does the rest.
+pub(crate) fn end_lease(tx: &mut Tx<'_>, namespace: u64, id: &str, now: Timestamp) -> Result<(), Error> {
+    let Some(mut lease) = leases::read(tx, namespace, id)? else { return Ok(()) };
+    lease.expires = lease.expires.min(now);
+    leases::index_end(tx, &lease)?;
+    leases::save(tx, &lease)
+}

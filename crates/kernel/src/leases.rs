@@ -1,0 +1,133 @@
+//! Leases: what was handed out for a time, and is taken back at its end.
+
+use crate::error::Error;
+use crate::namespaces::kernel_space;
+use crate::tokens::{ExpiryKind, Parent, TokenRow, expiry_key};
+use crate::transaction::{Key, Record, Table, Tx};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::ops::ControlFlow;
+use std::time::Duration;
+use strongroom_secret::Timestamp;
+
+/// By id, name by name.
+const LEASES: Table = Table(7);
+/// By the token that they were made for.
+const BY_TOKEN: Table = Table(8);
+
+/// A lease as it is stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    /// The path that made it, and random text: `database/creds/app/6bH…`.
+    pub id: String,
+    pub namespace: u64,
+    pub mount: u64,
+    pub issued: Timestamp,
+    pub expires: Timestamp,
+    #[serde(default)]
+    pub last_renewal: Option<Timestamp>,
+    pub is_renewable: bool,
+    #[serde(default)]
+    pub ttl_max: Duration,
+    pub token: Option<Parent>,
+    /// What the engine wants back.
+    #[serde(default)]
+    pub internal: Value,
+    /// Failed attempts to take it back.
+    #[serde(default)]
+    pub revocation_failures: u32,
+}
+
+impl Record for LeaseRecord {}
+
+fn lease_key(tx: &Tx<'_>, namespace: u64, id: &str) -> Key {
+    let table = tx.table(kernel_space(namespace), LEASES);
+    tx.path_key(&table, id)
+}
+
+fn token_index_key(tx: &Tx<'_>, token: Parent) -> Key {
+    let table = tx.table(kernel_space(token.namespace), BY_TOKEN);
+    tx.id_key(&table, &token.row.0)
+}
+
+/// The handle under which indexes know a lease.
+fn lease_row(tx: &Tx<'_>, id: &str) -> [u8; 20] {
+    let tag = tx.keys().tokens.start().with(b"lease\0").with(id.as_bytes()).finish();
+    let mut row = [0; 20];
+    row.copy_from_slice(tag.first_chunk::<20>().unwrap_or(&[0; 20]));
+    row
+}
+
+pub(crate) fn read(tx: &mut Tx<'_>, namespace: u64, id: &str) -> Result<Option<LeaseRecord>, Error> {
+    let key = lease_key(tx, namespace, id);
+    tx.record(&key)
+}
+
+/// Writes a new lease with its index rows.
+pub(crate) fn create(tx: &mut Tx<'_>, lease: &LeaseRecord) -> Result<(), Error> {
+    let row = lease_row(tx, &lease.id);
+    if let Some(token) = lease.token {
+        let key = tx.id_key(&token_index_key(tx, token), &row);
+        tx.put(&key, lease.id.clone().into_bytes())?;
+    }
+    index_end(tx, lease)?;
+    save(tx, lease)
+}
+
+/// Writes a changed lease.
+pub(crate) fn save(tx: &mut Tx<'_>, lease: &LeaseRecord) -> Result<(), Error> {
+    let key = lease_key(tx, lease.namespace, &lease.id);
+    tx.put_record(&key, lease)
+}
+
+/// Puts a lease into the time-ordered index under its present end.
+pub(crate) fn index_end(tx: &mut Tx<'_>, lease: &LeaseRecord) -> Result<(), Error> {
+    let row = lease_row(tx, &lease.id);
+    let key = expiry_key(tx, lease.expires, ExpiryKind::Lease, lease.namespace, &row);
+    tx.put(&key, lease.id.clone().into_bytes())
+}
+
+/// Removes a lease and its index rows. Its engine has taken back what was handed out.
+pub(crate) fn remove(tx: &mut Tx<'_>, lease: &LeaseRecord) -> Result<(), Error> {
+    let row = lease_row(tx, &lease.id);
+    let expiry = expiry_key(tx, lease.expires, ExpiryKind::Lease, lease.namespace, &row);
+    tx.delete(&expiry)?;
+    if let Some(token) = lease.token {
+        let key = tx.id_key(&token_index_key(tx, token), &row);
+        tx.delete(&key)?;
+    }
+    let key = lease_key(tx, lease.namespace, &lease.id);
+    tx.delete(&key)
+}
+
+/// The ids of the leases that were made for a token.
+pub(crate) fn of_token(tx: &mut Tx<'_>, namespace: u64, row: TokenRow) -> Result<Vec<String>, Error> {
+    let prefix = token_index_key(tx, Parent { namespace, row });
+    let mut ids = Vec::new();
+    tx.entries(&prefix, &mut |_, id| {
+        ids.extend(String::from_utf8(id.to_vec()));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(ids)
+}
+
+/// The ids of up to `limit` leases below a path.
+pub(crate) fn below(tx: &mut Tx<'_>, namespace: u64, path: &str, limit: usize) -> Result<Vec<String>, Error> {
+    let folder = lease_key(tx, namespace, path);
+    let base = path.trim_matches('/');
+    let found = tx.descendants(&folder, limit)?;
+    Ok(found
+        .into_iter()
+        .map(|rest| match (base, rest.as_str()) {
+            ("", rest) => rest.to_owned(),
+            (base, "") => base.to_owned(),
+            (base, rest) => format!("{base}/{rest}"),
+        })
+        .collect())
+}
+
+/// The names directly below a path of lease ids.
+pub(crate) fn children(tx: &mut Tx<'_>, namespace: u64, path: &str) -> Result<Vec<String>, Error> {
+    let folder = lease_key(tx, namespace, path);
+    tx.children(&folder)
+}

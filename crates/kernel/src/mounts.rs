@@ -1,0 +1,110 @@
+//! Mounts: which secrets engine or auth method answers under which path, and with what settings.
+
+use crate::backend::{Backend, Class};
+use crate::namespaces::kernel_space;
+use crate::transaction::{Key, Record, Space, Table, Tx};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) const MOUNTS: Table = Table(2);
+
+/// All mounts of a namespace: one row.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct MountTable {
+    pub mounts: Vec<MountRecord>,
+}
+
+impl Record for MountTable {}
+
+/// A mount as it is stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MountRecord {
+    pub id: u64,
+    pub uuid: String,
+    pub accessor: String,
+    pub class: Class,
+    /// With its slash, and with `auth/` for an auth method.
+    pub path: String,
+    pub kind: String,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub config: MountConfig,
+    #[serde(default)]
+    pub options: Map<String, Value>,
+    #[serde(default)]
+    pub local: bool,
+    #[serde(default)]
+    pub seal_wrap: bool,
+    #[serde(default)]
+    pub external_entropy_access: bool,
+    /// Set while its data is being removed; requests no longer reach it.
+    #[serde(default)]
+    pub is_tainted: bool,
+}
+
+/// What `tune` sets. A zero duration means the server's default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MountConfig {
+    pub default_lease_ttl: Duration,
+    pub max_lease_ttl: Duration,
+    pub force_no_cache: bool,
+    pub audit_non_hmac_request_keys: Vec<String>,
+    pub audit_non_hmac_response_keys: Vec<String>,
+    pub listing_visibility: String,
+    pub passthrough_request_headers: Vec<String>,
+    pub allowed_response_headers: Vec<String>,
+    pub token_type: crate::tokens::TokenKind,
+    pub plugin_version: String,
+    pub user_lockout: Option<UserLockoutConfig>,
+}
+
+/// When failed logins of one user are no longer looked at.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct UserLockoutConfig {
+    pub threshold: u64,
+    pub duration: Duration,
+    pub counter_reset: Duration,
+    pub is_disabled: bool,
+}
+
+impl Default for UserLockoutConfig {
+    fn default() -> Self {
+        let quarter_hour = Duration::from_secs(15 * 60);
+        Self { threshold: 5, duration: quarter_hour, counter_reset: quarter_hour, is_disabled: false }
+    }
+}
+
+/// A mount in use.
+pub struct Mount {
+    pub record: MountRecord,
+    pub namespace: u64,
+    pub backend: &'static Backend,
+    /// What the backend keeps in memory for this mount; lost at a restart.
+    pub memory: Arc<dyn Any + Send + Sync>,
+}
+
+impl Mount {
+    /// Where the mount's records are.
+    pub fn space(&self) -> Space {
+        Space { namespace: self.namespace, mount: self.record.id }
+    }
+
+    pub fn path(&self) -> &str {
+        &self.record.path
+    }
+}
+
+/// The key of a namespace's mount table.
+pub(crate) fn mounts_key(tx: &Tx<'_>, namespace: u64) -> Key {
+    tx.table(kernel_space(namespace), MOUNTS)
+}
+
+/// Finds a mount again when only its id is known (a lease's, a token's).
+pub(crate) fn by_id(topology: &crate::topology::Topology, namespace: u64, id: u64) -> Option<Arc<Mount>> {
+    topology.namespace_by_id(namespace)?.mounts.values().find(|mount| mount.record.id == id).cloned()
+}

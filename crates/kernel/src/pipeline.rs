@@ -1,0 +1,338 @@
+//! The walk of a request: route, caller, policy, handler, token or lease, commit, audit.
+
+use crate::audit_trail::Walked;
+use crate::backend::Class;
+use crate::call::Call;
+use crate::caller::{self, Caller};
+use crate::effect::Effect;
+use crate::error::{Error, ErrorKind};
+use crate::grants;
+use crate::kernel::{Kernel, Open};
+use crate::mounts::Mount;
+use crate::namespaces::Namespace;
+use crate::policy::{self, AccessRequest, Decision, Privilege};
+use crate::request::{Operation, Request, Response};
+use crate::route::{self, Access, Captures, Handler, Method, Route, Run};
+use crate::system;
+use crate::tokens::{self, Children};
+use crate::transaction::{Intent, Tx};
+use crate::wrapping;
+use serde_json::Map;
+use std::sync::Arc;
+use strongroom_secret::{RequestPath, Timestamp};
+use strongroom_storage::{CommitError, Transaction};
+
+/// How often a transaction that lost against another is run again.
+const ATTEMPTS_MAX: u32 = 64;
+
+/// Where a request goes.
+pub(crate) struct Routed {
+    pub open: Open,
+    pub namespace: Arc<Namespace>,
+    pub mount: Arc<Mount>,
+    /// Relative to the namespace.
+    pub path: RequestPath,
+    pub route: &'static Route,
+    pub handler: Handler,
+    pub intent: Intent,
+    pub is_heavy: bool,
+    captures: Captures,
+}
+
+/// One run of a handler: what it came to, and what is to be committed for it.
+struct Attempt {
+    result: Result<Response, Error>,
+    caller: Option<Arc<Caller>>,
+    commit: Option<(Transaction, Vec<Effect>)>,
+}
+
+impl Kernel {
+    /// Serves one request. Spawn it: a client that goes away must not leave it half done.
+    pub async fn handle(self: Arc<Self>, request: Request) -> Result<Response, Error> {
+        if let Some(bare) = system::bare_handler(&request) {
+            return bare(&self, &request);
+        }
+        let routed = Arc::new(self.route(&request)?);
+        let request = Arc::new(request);
+        self.quotas.check_rate(&routed, &request, self.clock.monotonic())?;
+        for _ in 0..ATTEMPTS_MAX {
+            let attempt = if routed.is_heavy {
+                let (kernel, routed, request) = (self.clone(), routed.clone(), request.clone());
+                self.pool.run(move || kernel.attempt(&routed, &request)).await?
+            } else {
+                self.attempt(&routed, &request)
+            };
+            if let Some(result) = self.settle(&routed, &request, attempt).await {
+                return result;
+            }
+        }
+        Err(CommitError::Conflict.into())
+    }
+
+    /// Audits and commits an attempt. None: it lost against another and is to be run again.
+    async fn settle(
+        self: &Arc<Self>,
+        routed: &Routed,
+        request: &Request,
+        attempt: Attempt,
+    ) -> Option<Result<Response, Error>> {
+        let Attempt { result, caller, commit } = attempt;
+        let walked = Walked { routed, request, caller: caller.as_deref() };
+        let Some((transaction, effects)) = commit else {
+            let recorded = self.audit_both(&walked, &result).await;
+            return Some(recorded.and(result));
+        };
+        if let Err(error) = self.audit_request(&walked, result.as_ref().err()).await {
+            return Some(Err(error));
+        }
+        let outcome = match self.commit(transaction, effects).await {
+            Ok(_) => result,
+            Err(CommitError::Conflict) => return None,
+            Err(error) => Err(error.into()),
+        };
+        let recorded = self.audit_response(&walked, &outcome).await;
+        Some(recorded.and(outcome))
+    }
+
+    /// Finds the namespace, the mount and the route of a request.
+    pub(crate) fn route(&self, request: &Request) -> Result<Routed, Error> {
+        let open = self.opened()?;
+        let (namespace, path) = open.topology.resolve(&request.namespace, &request.path)?;
+        let mount = namespace.mount_of(path.as_str()).cloned().ok_or_else(|| no_handler(&path))?;
+        let rest = path.as_str().strip_prefix(mount.path()).unwrap_or("");
+        let (route, captures) =
+            route::find(mount.backend.routes, rest).ok_or_else(|| no_route(&mount, &path))?;
+        let method = match request.operation {
+            Operation::Help => help_method(),
+            operation => route.method(operation).ok_or_else(Error::unsupported_operation)?,
+        };
+        let (handler, intent, is_heavy) = match method.run {
+            Run::Read(handler) => (handler, Intent::Read, false),
+            Run::Write(handler) => (handler, Intent::Write, false),
+            Run::Heavy(handler) => (handler, Intent::Write, true),
+            // Taken before routing; here it means that the path was written with a namespace in it.
+            Run::Bare(_) => return Err(Error::invalid("this path is served in the root namespace alone")),
+        };
+        // A wrapped answer is stored, whatever made it.
+        let intent = if request.wrap_ttl.is_some() { Intent::Write } else { intent };
+        Ok(Routed { open, namespace, mount, path, route, handler, intent, is_heavy, captures })
+    }
+
+    fn attempt(&self, routed: &Routed, request: &Request) -> Attempt {
+        let mut caller = None;
+        match self.run(routed, request, &mut caller) {
+            Ok((response, tx)) => {
+                let commit = tx.is_changed().then(|| tx.finish(self.entropy()));
+                Attempt { result: Ok(response), caller, commit }
+            }
+            Err(error) => {
+                let commit = caller.as_deref().and_then(|caller| self.spend_use(routed, caller));
+                Attempt { result: Err(error), caller, commit }
+            }
+        }
+    }
+
+    /// Runs the handler with everything that stands before and after it, up to the commit.
+    fn run<'k>(
+        &'k self,
+        routed: &'k Routed,
+        request: &'k Request,
+        found: &mut Option<Arc<Caller>>,
+    ) -> Result<(Response, Tx<'k>), Error> {
+        let now = self.now();
+        let mut tx = self.begin(&routed.open.keys, routed.intent)?;
+        let caller = self.caller_of(&mut tx, routed, request, now)?;
+        *found = caller.clone();
+        // A token with counted uses is written by every use of it.
+        let is_counted = caller.as_ref().is_some_and(|caller| caller.token.num_uses > 0);
+        if is_counted && !tx.is_writable() {
+            tx = self.begin(&routed.open.keys, Intent::Write)?;
+        }
+        let mut call = Call {
+            kernel: self,
+            tx,
+            request,
+            topology: &routed.open.topology,
+            namespace: &routed.namespace,
+            mount: &routed.mount,
+            path: &routed.path,
+            captures: routed.captures.clone(),
+            caller,
+            now,
+        };
+        self.authorize(&mut call, routed)?;
+        let mut response = if request.operation == Operation::Help {
+            system::help(routed)
+        } else {
+            self.answer(&mut call, routed.handler)?
+        };
+        response.mount_type.clone_from(&routed.mount.record.kind);
+        grants::fulfil(&mut call, &mut response)?;
+        wrapping::wrap_if_asked(&mut call, &mut response)?;
+        if let Some(caller) = found {
+            self.count_use(&mut call.tx, caller)?;
+        }
+        Ok((response, call.tx))
+    }
+
+    /// Runs the handler. Failed logins of one user are counted, and beyond their number no longer looked at.
+    fn answer(&self, call: &mut Call<'_>, handler: Handler) -> Result<Response, Error> {
+        let Some(login_name) = call.mount.backend.login_name.and_then(|name| name(call)) else {
+            return handler(call);
+        };
+        self.lockouts.check(call, &login_name)?;
+        let answered = handler(call);
+        self.lockouts.count(call, &login_name, &answered);
+        answered
+    }
+
+    /// The caller, where the route needs one, or one was presented.
+    fn caller_of(
+        &self,
+        tx: &mut Tx<'_>,
+        routed: &Routed,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Caller>>, Error> {
+        let Routed { open, namespace, route, .. } = routed;
+        let token = request.token.as_ref().filter(|token| !token.is_empty());
+        match (route.access, token) {
+            (Access::Open | Access::OwnToken, _) => Ok(None),
+            (Access::Token | Access::Sudo, None) => {
+                Err(Error::new(ErrorKind::Denied, "permission denied").with_detail("no token was presented"))
+            }
+            (Access::Token | Access::Sudo, Some(token)) => caller::authenticate(
+                self,
+                tx,
+                &open.topology,
+                namespace,
+                token.expose(),
+                &request.client,
+                now,
+            )
+            .map(Some),
+        }
+    }
+
+    /// Asks policy.
+    fn authorize(&self, call: &mut Call<'_>, routed: &Routed) -> Result<(), Error> {
+        let Some(caller) = call.caller.clone() else { return Ok(()) };
+        if caller.token.is_wrapping && routed.mount.record.kind != "cubbyhole" {
+            return Err(Error::denied().with_detail("a wrapping token is good for unwrapping alone"));
+        }
+        let (request, now) = (call.request, call.now);
+        let wanted = |operation| AccessRequest {
+            namespace: routed.namespace.path(),
+            path: routed.path.as_str(),
+            operation,
+            privilege: if routed.route.access == Access::Sudo {
+                Privilege::Sudo
+            } else {
+                Privilege::Ordinary
+            },
+            parameters: Some(&request.fields.0),
+            wrap_ttl: request.wrap_ttl,
+            now,
+        };
+        let operation = match (request.operation, routed.route.exists) {
+            (Operation::Write, Some(exists)) => {
+                // The check costs a read: it is made only where the answer matters.
+                let update = caller.acl.check(&wanted(policy::Operation::Update)).is_allowed();
+                let create = caller.acl.check(&wanted(policy::Operation::Create)).is_allowed();
+                match (update, create) {
+                    (true, true) | (false, false) => policy::Operation::Update,
+                    _ if exists(call)? => policy::Operation::Update,
+                    _ => policy::Operation::Create,
+                }
+            }
+            (operation, _) => policy_operation(operation),
+        };
+        match caller.acl.check(&wanted(operation)) {
+            Decision::Allowed(_) => Ok(()),
+            Decision::Denied(denial) => {
+                let mut error = Error::denied().with_detail(format!("{denial:?}"));
+                error.hint = self.denial_hint(&caller, &wanted(operation), routed);
+                Err(error)
+            }
+        }
+    }
+
+    /// What a denied caller is told: only somebody who may look up their own permissions is told more than no.
+    fn denial_hint(&self, caller: &Caller, wanted: &AccessRequest<'_>, routed: &Routed) -> Option<String> {
+        let self_check = AccessRequest::new(
+            routed.namespace.path(),
+            "sys/capabilities-self",
+            policy::Operation::Update,
+            wanted.now,
+        );
+        if !self.settings.explain_denials || !caller.acl.check(&self_check).is_allowed() {
+            return None;
+        }
+        Some(system::explain_text(&caller.acl, wanted, &routed.mount))
+    }
+
+    /// Counts a use of a token that has a limit; with the last one the token ends.
+    fn count_use(&self, tx: &mut Tx<'_>, caller: &Caller) -> Result<(), Error> {
+        let Some(row) = caller.row.filter(|_| caller.token.num_uses > 0) else { return Ok(()) };
+        // The handler may have revoked it already.
+        let Some(entry) = tokens::read(tx, caller.token.namespace, row)? else { return Ok(()) };
+        if tokens::take_use(tx, row, &entry)? == 0 {
+            grants::revoke_token(self, tx, entry.namespace, row, Children::Revoke)?;
+        }
+        Ok(())
+    }
+
+    /// The same for a request that failed: a use is a use.
+    fn spend_use(&self, routed: &Routed, caller: &Caller) -> Option<(Transaction, Vec<Effect>)> {
+        if caller.token.num_uses == 0 {
+            return None;
+        }
+        let mut tx = self.begin(&routed.open.keys, Intent::Write).ok()?;
+        self.count_use(&mut tx, caller).ok()?;
+        tx.is_changed().then(|| tx.finish(self.entropy()))
+    }
+}
+
+fn policy_operation(operation: Operation) -> policy::Operation {
+    match operation {
+        Operation::Read => policy::Operation::Read,
+        Operation::Write => policy::Operation::Update,
+        Operation::Patch => policy::Operation::Patch,
+        Operation::Delete => policy::Operation::Delete,
+        Operation::List => policy::Operation::List,
+        Operation::Scan => policy::Operation::Scan,
+        Operation::Help => policy::Operation::Help,
+    }
+}
+
+fn no_handler(path: &RequestPath) -> Error {
+    Error {
+        messages: vec![format!("no handler for route {:?}. route entry not found.", path.as_str())],
+        ..Error::not_found()
+    }
+}
+
+fn no_route(mount: &Mount, path: &RequestPath) -> Error {
+    let class = match mount.record.class {
+        Class::Auth => "auth method",
+        Class::Secret => "secrets engine",
+    };
+    let (kind, at) = (&mount.record.kind, mount.path());
+    let mut messages = vec![format!("unsupported path: the {kind} {class} at {at} has no such path")];
+    if kind == "kv" && mount.record.options.get("version").is_some_and(|v| v == "2") {
+        let rest = path.as_str().strip_prefix(at).unwrap_or("");
+        messages
+            .push(format!("this is a version 2 mount: read {at}data/{rest} and list {at}metadata/{rest}"));
+    }
+    Error { messages, ..Error::not_found() }
+}
+
+/// Help is answered from the route itself.
+fn help_method() -> &'static Method {
+    const HELP: Method = Method {
+        operation: Operation::Help,
+        run: Run::Read(|_| Ok(Response::data(Map::new()))),
+        summary: "",
+    };
+    &HELP
+}

@@ -1,0 +1,143 @@
+//! The kernel's own routes: `sys/`, and beside it in every namespace `auth/token/`, `identity/` and `cubbyhole/`.
+
+mod explain;
+mod init;
+mod mounts;
+mod policies;
+
+use crate::backend::{Backend, Class};
+use crate::cubbyhole;
+use crate::error::Error;
+use crate::kernel::Kernel;
+use crate::mounts::{MountConfig, MountRecord, MountTable, mounts_key};
+use crate::namespaces::{ROOT_NAMESPACE, root_record};
+use crate::pipeline::Routed;
+use crate::request::{Request, Response};
+use crate::route::{self, Route, Run};
+use crate::tokens::{self, NewToken, TokenEntry};
+use crate::transaction::Tx;
+use serde_json::{Map, json};
+use std::collections::HashMap;
+use strongroom_crypto::token::uuid_v4;
+use strongroom_secret::{Entropy, SecretString, Timestamp};
+
+pub(crate) use explain::explain_text;
+
+/// A change of the key shares that is under way.
+pub(crate) struct Rekey {}
+
+/// The making of a root token that is under way.
+pub(crate) struct GenerateRoot {}
+
+const TABLES: &[&[Route]] = &[init::ROUTES, mounts::ROUTES, policies::ROUTES];
+
+static SYSTEM: Backend = Backend::new("system", Class::Secret, "The server's own settings.", TABLES);
+static CUBBYHOLE: Backend =
+    Backend::new("cubbyhole", Class::Secret, "A place of its own for every token.", &[cubbyhole::ROUTES]);
+static IDENTITY: Backend = Backend::new("identity", Class::Secret, "Who is behind the tokens.", &[]);
+static TOKEN: Backend = Backend::new("token", Class::Auth, "Token based credentials.", &[]);
+
+/// The backends that every namespace has.
+pub(crate) fn backends() -> Vec<&'static Backend> {
+    vec![&SYSTEM, &CUBBYHOLE, &IDENTITY, &TOKEN]
+}
+
+/// Where the kernel's own backends stand in every namespace. They cannot be moved or disabled.
+const OWN_MOUNTS: [(&str, &str, Class, &str); 4] = [
+    ("sys/", "system", Class::Secret, "system endpoints used for control, policy and debugging"),
+    ("identity/", "identity", Class::Secret, "identity store"),
+    ("cubbyhole/", "cubbyhole", Class::Secret, "per-token private secret storage"),
+    ("auth/token/", "token", Class::Auth, "token based credentials"),
+];
+
+/// Whether a mount is one of the kernel's own.
+pub(crate) fn is_own_mount(path: &str) -> bool {
+    OWN_MOUNTS.iter().any(|(own, ..)| *own == path)
+}
+
+/// The mount table of a new namespace.
+pub(crate) fn own_mounts(entropy: &dyn Entropy) -> MountTable {
+    let mounts = OWN_MOUNTS
+        .into_iter()
+        .map(|(path, kind, class, description)| new_mount(entropy, class, path.to_owned(), kind, description))
+        .collect();
+    MountTable { mounts }
+}
+
+/// A mount with a fresh id.
+pub(crate) fn new_mount(
+    entropy: &dyn Entropy,
+    class: Class,
+    path: String,
+    kind: &str,
+    description: &str,
+) -> MountRecord {
+    let mut id = [0; 8];
+    entropy.fill(&mut id);
+    let id = u64::from_be_bytes(id);
+    let class_prefix = if class == Class::Auth { "auth_" } else { "" };
+    MountRecord {
+        id,
+        uuid: uuid_v4(entropy),
+        accessor: format!("{class_prefix}{kind}_{:08x}", id >> 32),
+        class,
+        path,
+        kind: kind.to_owned(),
+        description: description.to_owned(),
+        config: MountConfig::default(),
+        options: Map::new(),
+        local: false,
+        seal_wrap: false,
+        external_entropy_access: false,
+        is_tainted: false,
+    }
+}
+
+/// Writes what a new server starts with: its own mounts and a root token, which is returned.
+pub(crate) fn first_records(kernel: &Kernel, tx: &mut Tx<'_>, now: Timestamp) -> Result<SecretString, Error> {
+    let table = own_mounts(kernel.entropy());
+    let key = mounts_key(tx, ROOT_NAMESPACE);
+    tx.put_record(&key, &table)?;
+    root_token(kernel, tx, now, None)
+}
+
+/// Makes a root token, random or with a given id.
+pub(crate) fn root_token(
+    kernel: &Kernel,
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    id: Option<SecretString>,
+) -> Result<SecretString, Error> {
+    let entry = TokenEntry {
+        policies: vec!["root".to_owned()],
+        display_name: "root".to_owned(),
+        ..tokens::blank(ROOT_NAMESPACE, "auth/token/root", now)
+    };
+    let root = crate::namespaces::Namespace { record: root_record(), mounts: HashMap::new() };
+    Ok(tokens::create(tx, kernel.entropy(), &root, NewToken { entry, id })?.token)
+}
+
+/// The handler of a path that works without keys, if the request is for one.
+pub(crate) fn bare_handler(
+    request: &Request,
+) -> Option<fn(&std::sync::Arc<Kernel>, &Request) -> Result<Response, Error>> {
+    let rest = request.path.as_str().strip_prefix("sys/")?;
+    let (route, _) = route::find(TABLES, rest)?;
+    match route.method(request.operation)?.run {
+        Run::Bare(handler) => Some(handler),
+        Run::Read(_) | Run::Write(_) | Run::Heavy(_) => None,
+    }
+}
+
+/// What a route does, for `?help=1`.
+pub(crate) fn help(routed: &Routed) -> Response {
+    let route = routed.route;
+    let mut text = format!("{}\n", route.summary);
+    for method in route.methods {
+        text.push_str(&format!("\n    {}: {}", method.operation.as_str(), method.summary));
+    }
+    for field in route.fields {
+        text.push_str(&format!("\n\n    {} ({:?})\n        {}", field.name, field.kind, field.description));
+    }
+    Response::plain(json!({ "help": text, "see_also": [], "openapi": null }))
+}

@@ -1,0 +1,16 @@
+//! Tokens: making, finding, renewing and revoking them.
+//!
+//! A token is stored as a keyed hash. Its accessor follows from it by another keyed hash, and its row is found by a hash
+//! of the accessor, so that one row serves both look-ups. The token's lease is part of the row.
+
+mod entry;
+mod expiry;
+mod store;
+
+pub use entry::{Parent, TokenEntry, TokenKind, TokenRow, TokenSettings, TokenType};
+pub(crate) use expiry::{EXPIRY, ExpiryKind, due, expiry_key};
+pub(crate) use store::{
+    Children, batch_entry, blank, by_accessor, create, entries_of, find_row, namespace_suffix, read,
+    revoke_tree, row_of_accessor, row_of_token, save, take_use,
+};
+pub use store::{Created, NewToken};

@@ -1,0 +1,329 @@
+use super::entry::{Parent, TokenEntry, TokenRow, TokenType};
+use super::expiry::{ExpiryKind, expiry_key};
+use crate::barrier::Keys;
+use crate::effect::Effect;
+use crate::error::Error;
+use crate::namespaces::{Namespace, ROOT_NAMESPACE, kernel_space};
+use crate::transaction::{Key, Table, Tx};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use serde_json::{Map, Value};
+use std::ops::ControlFlow;
+use std::time::Duration;
+use strongroom_crypto::token::random_base62;
+use strongroom_secret::{Entropy, SecretString, Timestamp};
+use subtle::ConstantTimeEq;
+
+const TOKENS: Table = Table(4);
+/// Non-orphans by parent: parent's namespace and row, then the child's.
+const CHILDREN: Table = Table(5);
+/// Orphans by the path that made them, for revocation by prefix.
+const BY_PATH: Table = Table(6);
+
+const SERVICE_PREFIX: &str = "hvs.";
+const BATCH_PREFIX: &str = "hvb.";
+const TOKEN_CHARACTERS: usize = 28;
+const ACCESSOR_CHARACTERS: usize = 24;
+const BATCH_CONTEXT: &[u8] = b"batch token";
+
+/// What a new token shall be.
+pub struct NewToken {
+    pub entry: TokenEntry,
+    /// A token that the caller chose; random otherwise.
+    pub id: Option<SecretString>,
+}
+
+/// A token that was made: shown once.
+pub struct Created {
+    pub token: SecretString,
+    pub entry: TokenEntry,
+    pub row: Option<TokenRow>,
+}
+
+/// Where a token's entry is, from the token.
+pub(crate) fn row_of_token(keys: &Keys, token: &str) -> (String, TokenRow) {
+    let accessor = accessor_of(keys, token);
+    let row = row_of_accessor(keys, &accessor);
+    (accessor, row)
+}
+
+fn accessor_of(keys: &Keys, token: &str) -> String {
+    let tag = keys.tokens.start().with(b"accessor\0").with(token.as_bytes()).finish();
+    let mut accessor = base62_of(&tag);
+    accessor.truncate(ACCESSOR_CHARACTERS);
+    if let Some(namespace) = namespace_suffix(token) {
+        accessor.push('.');
+        accessor.push_str(namespace);
+    }
+    accessor
+}
+
+/// Base 62 of a keyed hash, a character per byte: 24 of them hold more than 140 bits.
+fn base62_of(tag: &[u8]) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    tag.iter()
+        .filter_map(|byte| DIGITS.get(usize::from(*byte) % 62))
+        .map(|digit| char::from(*digit))
+        .collect()
+}
+
+pub(crate) fn row_of_accessor(keys: &Keys, accessor: &str) -> TokenRow {
+    let tag = keys.tokens.start().with(b"row\0").with(accessor.as_bytes()).finish();
+    let mut row = [0; 20];
+    row.copy_from_slice(tag.first_chunk::<20>().unwrap_or(&[0; 20]));
+    TokenRow(row)
+}
+
+fn digest_of(keys: &Keys, token: &str) -> Vec<u8> {
+    keys.tokens.start().with(b"token\0").with(token.as_bytes()).finish().to_vec()
+}
+
+/// The short id of a namespace at the end of a token or an accessor: none in the root namespace.
+pub(crate) fn namespace_suffix(token: &str) -> Option<&str> {
+    let body =
+        token.strip_prefix(SERVICE_PREFIX).or_else(|| token.strip_prefix(BATCH_PREFIX)).unwrap_or(token);
+    body.rsplit_once('.').map(|(_, suffix)| suffix).filter(|suffix| suffix.len() == 6)
+}
+
+fn token_key(tx: &Tx<'_>, namespace: u64, row: TokenRow) -> Key {
+    let table = tx.table(kernel_space(namespace), TOKENS);
+    tx.id_key(&table, &row.0)
+}
+
+fn child_key(tx: &Tx<'_>, parent: Parent, namespace: u64, row: TokenRow) -> Key {
+    tx.id_key(&children_key(tx, parent), &[&namespace.to_be_bytes()[..], &row.0].concat())
+}
+
+fn children_key(tx: &Tx<'_>, parent: Parent) -> Key {
+    let table = tx.table(kernel_space(parent.namespace), CHILDREN);
+    tx.id_key(&table, &parent.row.0)
+}
+
+fn path_key(tx: &Tx<'_>, namespace: u64, path: &str, row: TokenRow) -> Key {
+    let table = tx.table(kernel_space(namespace), BY_PATH);
+    tx.id_key(&tx.path_key(&table, path), &row.0)
+}
+
+/// The entry of a service token, whoever has it; expired ones are found too.
+pub(crate) fn read(tx: &mut Tx<'_>, namespace: u64, row: TokenRow) -> Result<Option<TokenEntry>, Error> {
+    let key = token_key(tx, namespace, row);
+    tx.record(&key)
+}
+
+/// The entry of a presented service token.
+pub(crate) fn find_row(
+    tx: &mut Tx<'_>,
+    namespace: u64,
+    token: &str,
+) -> Result<Option<(TokenRow, TokenEntry)>, Error> {
+    let (_, row) = row_of_token(&tx.keys().clone(), token);
+    let Some(entry) = read(tx, namespace, row)? else { return Ok(None) };
+    let presented = digest_of(tx.keys(), token);
+    Ok(bool::from(presented.ct_eq(&entry.digest)).then_some((row, entry)))
+}
+
+/// The entry of an accessor, in the namespace that the accessor names.
+pub(crate) fn by_accessor(
+    tx: &mut Tx<'_>,
+    namespace: u64,
+    accessor: &str,
+) -> Result<Option<(TokenRow, TokenEntry)>, Error> {
+    let row = row_of_accessor(tx.keys(), accessor);
+    Ok(read(tx, namespace, row)?.map(|entry| (row, entry)))
+}
+
+/// The entry that a batch token carries. None if it is not one of ours.
+pub(crate) fn batch_entry(keys: &Keys, token: &str) -> Option<TokenEntry> {
+    let body = token.strip_prefix(BATCH_PREFIX)?;
+    let body = body.split_once('.').map_or(body, |(body, _)| body);
+    let sealed = BASE64.decode(body).ok()?;
+    let plain = keys.keyring.decrypt(BATCH_CONTEXT, &sealed).ok()?;
+    serde_json::from_slice(plain.expose()).ok()
+}
+
+/// Makes a token in the namespace that its entry names: its row, its place under its parent (or under its path, for an
+/// orphan), and its end.
+pub(crate) fn create(
+    tx: &mut Tx<'_>,
+    entropy: &dyn Entropy,
+    namespace: &Namespace,
+    new: NewToken,
+) -> Result<Created, Error> {
+    let NewToken { mut entry, id } = new;
+    let suffix = match namespace.id() {
+        ROOT_NAMESPACE => String::new(),
+        _ => format!(".{}", namespace.record.text_id),
+    };
+    if entry.kind == TokenType::Batch {
+        let plain = serde_json::to_vec(&entry)
+            .map_err(|error| Error::internal(format!("a batch token cannot be written: {error}")))?;
+        let sealed = tx.keys().keyring.encrypt(entropy, BATCH_CONTEXT, &plain);
+        let token = SecretString::new(format!("{BATCH_PREFIX}{}{suffix}", BASE64.encode(&sealed)));
+        return Ok(Created { token, entry, row: None });
+    }
+    let token = match id {
+        Some(id) => id,
+        None => SecretString::new(format!(
+            "{SERVICE_PREFIX}{}{suffix}",
+            random_base62(entropy, TOKEN_CHARACTERS).expose()
+        )),
+    };
+    let keys = tx.keys().clone();
+    let (accessor, row) = row_of_token(&keys, token.expose());
+    if read(tx, entry.namespace, row)?.is_some() {
+        return Err(Error::invalid("cannot create a token with a duplicate ID"));
+    }
+    entry.accessor = accessor;
+    entry.digest = digest_of(&keys, token.expose());
+    save(tx, row, &entry)?;
+    let index = match entry.parent {
+        Some(parent) => {
+            // A parent that is revoked meanwhile must not leave this child behind.
+            let parent_key = token_key(tx, parent.namespace, parent.row);
+            tx.depend_on(&parent_key);
+            child_key(tx, parent, entry.namespace, row)
+        }
+        None => path_key(tx, entry.namespace, &entry.path, row),
+    };
+    tx.put(&index, Vec::new())?;
+    if let Some(expires) = entry.expires {
+        let key = expiry_key(tx, expires, ExpiryKind::Token, entry.namespace, &row.0);
+        tx.put(&key, Vec::new())?;
+    }
+    Ok(Created { token, entry, row: Some(row) })
+}
+
+/// Writes a changed entry.
+pub(crate) fn save(tx: &mut Tx<'_>, row: TokenRow, entry: &TokenEntry) -> Result<(), Error> {
+    let key = token_key(tx, entry.namespace, row);
+    tx.put_record(&key, entry)?;
+    tx.after_commit(Effect::Token(row));
+    Ok(())
+}
+
+/// Counts one use of a token with a limit. After the last one the caller revokes it.
+pub(crate) fn take_use(tx: &mut Tx<'_>, row: TokenRow, entry: &TokenEntry) -> Result<u64, Error> {
+    let mut entry = entry.clone();
+    entry.uses_left = entry.uses_left.saturating_sub(1);
+    save(tx, row, &entry)?;
+    Ok(entry.uses_left)
+}
+
+/// What happens to the children of a revoked token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Children {
+    Revoke,
+    Orphan,
+}
+
+/// Removes a token and all that was made under it. Returns the rows that went, so that their leases and cubbyholes go
+/// with them.
+pub(crate) fn revoke_tree(
+    tx: &mut Tx<'_>,
+    namespace: u64,
+    row: TokenRow,
+    children: Children,
+) -> Result<Vec<(u64, TokenRow)>, Error> {
+    let mut gone = Vec::new();
+    let mut waiting = vec![Parent { namespace, row }];
+    while let Some(at) = waiting.pop() {
+        let Some(entry) = read(tx, at.namespace, at.row)? else { continue };
+        let below = children_of(tx, at)?;
+        match children {
+            Children::Revoke => waiting.extend(below),
+            Children::Orphan => below.into_iter().try_for_each(|child| orphan(tx, at, child))?,
+        }
+        remove(tx, at, &entry)?;
+        gone.push((at.namespace, at.row));
+    }
+    Ok(gone)
+}
+
+fn children_of(tx: &mut Tx<'_>, parent: Parent) -> Result<Vec<Parent>, Error> {
+    let prefix = children_key(tx, parent);
+    let mut children = Vec::new();
+    tx.entries(&prefix, &mut |rest, _| {
+        if let Some((namespace, row)) = rest.split_first_chunk::<8>()
+            && let Ok(row) = row.try_into()
+        {
+            children.push(Parent { namespace: u64::from_be_bytes(*namespace), row: TokenRow(row) });
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(children)
+}
+
+fn orphan(tx: &mut Tx<'_>, parent: Parent, child: Parent) -> Result<(), Error> {
+    let key = child_key(tx, parent, child.namespace, child.row);
+    tx.delete(&key)?;
+    let Some(mut entry) = read(tx, child.namespace, child.row)? else { return Ok(()) };
+    entry.parent = None;
+    save(tx, child.row, &entry)?;
+    let index = path_key(tx, entry.namespace, &entry.path, child.row);
+    tx.put(&index, Vec::new())
+}
+
+/// Removes the entry and its index rows. The row of the expiry index stays until its time and is then found empty.
+fn remove(tx: &mut Tx<'_>, at: Parent, entry: &TokenEntry) -> Result<(), Error> {
+    let key = token_key(tx, at.namespace, at.row);
+    tx.delete(&key)?;
+    let index = match entry.parent {
+        Some(parent) => child_key(tx, parent, at.namespace, at.row),
+        None => path_key(tx, at.namespace, &entry.path, at.row),
+    };
+    tx.delete(&index)?;
+    if let Some(expires) = entry.expires {
+        let key = expiry_key(tx, expires, ExpiryKind::Token, at.namespace, &at.row.0);
+        tx.delete(&key)?;
+    }
+    tx.after_commit(Effect::Token(at.row));
+    Ok(())
+}
+
+/// Visits the entries of a namespace's tokens.
+pub(crate) fn entries_of(
+    tx: &mut Tx<'_>,
+    namespace: u64,
+    visit: &mut dyn FnMut(TokenRow, TokenEntry) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    let table = tx.table(kernel_space(namespace), TOKENS);
+    tx.entries(&table, &mut |rest, value| {
+        let entry = crate::transaction::decode(value)?;
+        Ok(match rest.try_into() {
+            Ok(row) => visit(TokenRow(row), entry),
+            Err(_) => ControlFlow::Continue(()),
+        })
+    })
+}
+
+/// An entry with nothing in it but what every token has.
+pub(crate) fn blank(namespace: u64, path: &str, now: Timestamp) -> TokenEntry {
+    TokenEntry {
+        digest: Vec::new(),
+        accessor: String::new(),
+        namespace,
+        kind: TokenType::Service,
+        policies: Vec::new(),
+        path: path.to_owned(),
+        display_name: String::new(),
+        metadata: Map::new(),
+        uses_left: 0,
+        num_uses: 0,
+        created: now,
+        ttl: Duration::ZERO,
+        explicit_ttl_max: Duration::ZERO,
+        ttl_max: Duration::ZERO,
+        period: Duration::ZERO,
+        expires: None,
+        last_renewal: None,
+        is_renewable: false,
+        parent: None,
+        entity_id: String::new(),
+        role: String::new(),
+        bound_cidrs: Vec::new(),
+        mount: 0,
+        internal: Value::Null,
+        no_identity_policies: false,
+        is_wrapping: false,
+    }
+}

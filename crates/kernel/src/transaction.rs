@@ -1,0 +1,473 @@
+//! A request's view of the store through the barrier: plain keys and values here, ciphertext below.
+
+use crate::barrier::Keys;
+use crate::effect::Effect;
+use crate::error::Error;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
+use strongroom_secret::{Entropy, SecretBytes};
+use strongroom_storage::{CommitIndex, Read, Snapshot, Storage, Transaction, Write, prefix_end};
+
+/// Keys below the barrier start with this byte; the few that must be readable while sealed do not.
+const BARRIER_PREFIX: u8 = 1;
+/// A name's hidden form comes in units of this many bytes.
+const NAME_UNIT_BYTES: usize = 16;
+/// A list goes on reading through this many entries of one folder before it seeks past them.
+const FOLDER_ENTRIES_READ_THROUGH: usize = 16;
+
+/// The owner of a part of the store: a namespace and a mount in it. Both stand in every key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Space {
+    pub namespace: u64,
+    pub mount: u64,
+}
+
+/// A kind of record within a space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table(pub u8);
+
+/// A storage key, or the common start of several. Names in it are encrypted, so it is safe to log and to store.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    bytes: Vec<u8>,
+}
+
+/// What a stored record must say about itself.
+pub trait Record: Serialize + DeserializeOwned {
+    /// Stands before the record. Grows when an older program could not read the record.
+    const VERSION: u8 = 1;
+}
+
+/// One entry of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// Ends in a slash for a folder.
+    pub name: String,
+}
+
+/// A transaction: reads see its own writes; nothing is stored until the kernel commits.
+pub struct Tx<'s> {
+    snapshot: Box<dyn Snapshot + 's>,
+    keys: Arc<Keys>,
+    writable: bool,
+    reads: Vec<Read>,
+    writes: BTreeMap<Vec<u8>, Option<SecretBytes>>,
+    effects: Vec<Effect>,
+    marks: Marks,
+}
+
+/// How far each cache had come before the snapshot was taken: what is read from the snapshot may be cached only while
+/// its cache has not moved on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Marks {
+    pub tokens: u64,
+    pub policies: u64,
+    pub identity: u64,
+}
+
+/// Whether a transaction may change anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Intent {
+    Read,
+    Write,
+}
+
+impl<'s> Tx<'s> {
+    pub(crate) fn new(
+        storage: &'s dyn Storage,
+        keys: Arc<Keys>,
+        intent: Intent,
+        marks: Marks,
+    ) -> Result<Self, Error> {
+        let snapshot = storage.snapshot()?;
+        let writable = intent == Intent::Write;
+        Ok(Self {
+            snapshot,
+            keys,
+            writable,
+            reads: Vec::new(),
+            writes: BTreeMap::new(),
+            effects: Vec::new(),
+            marks,
+        })
+    }
+
+    pub(crate) fn marks(&self) -> Marks {
+        self.marks
+    }
+
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.keys
+    }
+
+    pub fn index(&self) -> CommitIndex {
+        self.snapshot.index()
+    }
+
+    /// The start of all keys of a table.
+    pub fn table(&self, space: Space, table: Table) -> Key {
+        let mut bytes = Vec::with_capacity(96);
+        bytes.push(BARRIER_PREFIX);
+        bytes.extend_from_slice(&space.namespace.to_be_bytes());
+        bytes.extend_from_slice(&space.mount.to_be_bytes());
+        bytes.push(table.0);
+        Key { bytes }
+    }
+
+    /// A key that continues `parent` by bytes that give nothing away: an id, a keyed hash, a time.
+    #[must_use]
+    pub fn id_key(&self, parent: &Key, id: &[u8]) -> Key {
+        let mut bytes = parent.bytes.clone();
+        bytes.extend_from_slice(id);
+        Key { bytes }
+    }
+
+    /// A key that continues `parent` by the segments of a path, each encrypted. Slashes at the ends do not count.
+    #[must_use]
+    pub fn path_key(&self, parent: &Key, path: &str) -> Key {
+        let mut key = parent.clone();
+        for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+            self.push_name(&mut key.bytes, segment);
+        }
+        key
+    }
+
+    /// A key that continues `parent` by one encrypted name, which may contain slashes.
+    #[must_use]
+    pub fn name_key(&self, parent: &Key, name: &str) -> Key {
+        let mut key = parent.clone();
+        self.push_name(&mut key.bytes, name);
+        key
+    }
+
+    fn push_name(&self, bytes: &mut Vec<u8>, name: &str) {
+        let hidden = self.keys.names.hide(bytes, name.as_bytes());
+        // Names are bounded (1 KiB), so that the length in units fits a byte.
+        bytes.push(u8::try_from(hidden.len() / NAME_UNIT_BYTES).unwrap_or(u8::MAX));
+        bytes.extend_from_slice(&hidden);
+    }
+
+    /// The value, decrypted. In a write transaction the commit will fail if it changes meanwhile.
+    pub fn get(&mut self, key: &Key) -> Result<Option<SecretBytes>, Error> {
+        if let Some(written) = self.writes.get(&key.bytes) {
+            return Ok(written.as_ref().map(SecretBytes::duplicate));
+        }
+        if self.writable {
+            self.reads.push(Read::Key(key.bytes.clone()));
+        }
+        match self.snapshot.read(&key.bytes)? {
+            Some(sealed) => self.keys.open(&key.bytes, &sealed).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes the commit fail if the entry changes meanwhile, without reading it.
+    pub fn depend_on(&mut self, key: &Key) {
+        if self.writable {
+            self.reads.push(Read::Key(key.bytes.clone()));
+        }
+    }
+
+    pub fn put(&mut self, key: &Key, value: Vec<u8>) -> Result<(), Error> {
+        self.write(key, Some(SecretBytes::new(value)))
+    }
+
+    pub fn delete(&mut self, key: &Key) -> Result<(), Error> {
+        self.write(key, None)
+    }
+
+    fn write(&mut self, key: &Key, value: Option<SecretBytes>) -> Result<(), Error> {
+        if !self.writable {
+            return Err(Error::internal("a handler declared as a read tried to write"));
+        }
+        self.writes.insert(key.bytes.clone(), value);
+        Ok(())
+    }
+
+    /// Reads a record.
+    pub fn record<T: Record>(&mut self, key: &Key) -> Result<Option<T>, Error> {
+        match self.get(key)? {
+            Some(bytes) => decode(bytes.expose()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub fn put_record<T: Record>(&mut self, key: &Key, record: &T) -> Result<(), Error> {
+        self.put(key, encode(record)?)
+    }
+
+    /// Something to be done in memory once the commit is durable.
+    pub fn after_commit(&mut self, effect: Effect) {
+        if !self.effects.contains(&effect) {
+            self.effects.push(effect);
+        }
+    }
+
+    /// Visits the entries whose keys continue `prefix`, in the order of their keys, decrypted, until `visit` breaks.
+    /// `visit` gets the part of the key after the prefix.
+    pub fn entries(
+        &mut self,
+        prefix: &Key,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
+        let keys = self.keys.clone();
+        self.scan(&prefix.bytes.clone(), &mut |key, value| {
+            let rest = key.get(prefix.bytes.len()..).unwrap_or_default();
+            match value {
+                Stored::Sealed(sealed) => visit(rest, keys.open(key, sealed)?.expose()),
+                Stored::Plain(plain) => visit(rest, plain),
+            }
+        })
+    }
+
+    /// All records whose keys continue `prefix`.
+    pub fn records<T: Record>(&mut self, prefix: &Key) -> Result<Vec<T>, Error> {
+        let mut records = Vec::new();
+        self.entries(prefix, &mut |_, value| {
+            records.push(decode(value)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(records)
+    }
+
+    /// The key of the entry that `entries` visited under `prefix` with this rest.
+    #[must_use]
+    pub fn entry_key(&self, prefix: &Key, rest: &[u8]) -> Key {
+        self.id_key(prefix, rest)
+    }
+
+    /// The names directly below a folder, sorted; those with more below them end in a slash. A name that is both an
+    /// entry and a folder is there twice.
+    pub fn children(&mut self, folder: &Key) -> Result<Vec<String>, Error> {
+        let keys = self.keys.clone();
+        let mut names = std::collections::BTreeSet::new();
+        let start_length = folder.bytes.len();
+        let mut start = folder.bytes.clone();
+        loop {
+            let mut seek = None;
+            let mut last: Vec<u8> = Vec::new();
+            let mut read_through = 0;
+            self.scan_from(&start, prefix_end(&folder.bytes), &mut |key, _| {
+                let Some(end) = name_end(key, start_length) else { return Ok(ControlFlow::Continue(())) };
+                let Some(hidden) = key.get(start_length + 1..end) else {
+                    return Ok(ControlFlow::Continue(()));
+                };
+                let is_folder = end < key.len();
+                if is_folder && hidden == last {
+                    read_through += 1;
+                    if read_through > FOLDER_ENTRIES_READ_THROUGH {
+                        seek = key.get(..end).and_then(prefix_end);
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    return Ok(ControlFlow::Continue(()));
+                }
+                let mut name = keys.reveal(key.get(..start_length).unwrap_or_default(), hidden)?;
+                if is_folder {
+                    name.push('/');
+                    last = hidden.to_vec();
+                    read_through = 0;
+                }
+                names.insert(name);
+                Ok(ControlFlow::Continue(()))
+            })?;
+            match seek {
+                Some(next) => start = next,
+                None => return Ok(names.into_iter().collect()),
+            }
+        }
+    }
+
+    /// The paths of all entries below a folder, at any depth, sorted, at most `limit`.
+    pub fn descendants(&mut self, folder: &Key, limit: usize) -> Result<Vec<String>, Error> {
+        let keys = self.keys.clone();
+        let start_length = folder.bytes.len();
+        let mut paths = Vec::new();
+        self.scan(&folder.bytes.clone(), &mut |key, _| {
+            paths.push(reveal_path(&keys, key, start_length)?);
+            Ok(if paths.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        paths.sort_unstable();
+        Ok(paths)
+    }
+
+    /// The path that a key's encrypted names spell, after `folder`.
+    pub fn reveal(&self, folder: &Key, rest: &[u8]) -> Result<String, Error> {
+        let mut bytes = folder.bytes.clone();
+        bytes.extend_from_slice(rest);
+        reveal_path(&self.keys, &bytes, folder.bytes.len())
+    }
+
+    /// Whether anything is stored below a folder.
+    pub fn has_entries(&mut self, folder: &Key) -> Result<bool, Error> {
+        let mut found = false;
+        self.scan(&folder.bytes.clone(), &mut |_, _| {
+            found = true;
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Removes up to `limit` entries whose keys continue `prefix`; says how many there were.
+    pub fn delete_entries(&mut self, prefix: &Key, limit: usize) -> Result<usize, Error> {
+        let mut found: Vec<Vec<u8>> = Vec::new();
+        self.scan(&prefix.bytes.clone(), &mut |key, _| {
+            found.push(key.to_vec());
+            Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        let count = found.len();
+        for key in found {
+            self.writes.insert(key, None);
+        }
+        Ok(count)
+    }
+
+    /// The start of all keys of a mount, whatever the table.
+    pub fn space(&self, space: Space) -> Key {
+        let mut key = self.table(space, Table(0));
+        key.bytes.pop();
+        key
+    }
+
+    /// The start of all keys of a namespace.
+    pub fn namespace_space(&self, namespace: u64) -> Key {
+        let mut bytes = vec![BARRIER_PREFIX];
+        bytes.extend_from_slice(&namespace.to_be_bytes());
+        Key { bytes }
+    }
+
+    fn scan(&mut self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        self.scan_from(prefix, prefix_end(prefix), visit)
+    }
+
+    /// Merges the snapshot with this transaction's own writes.
+    fn scan_from(&mut self, start: &[u8], end: Option<Vec<u8>>, visit: &mut Visit<'_>) -> Result<(), Error> {
+        if self.writable {
+            self.reads.push(Read::Range { start: start.to_vec(), end: end.clone() });
+        }
+        let upper = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut own = self.writes.range::<[u8], _>((Bound::Included(start), upper)).peekable();
+        let mut failure = None;
+        let mut broken = false;
+        let mut step = |key: &[u8], value: Stored<'_>| match visit(key, value) {
+            Ok(flow) => flow,
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
+        };
+        self.snapshot.scan(start, end.as_deref(), &mut |key, sealed| {
+            while let Some((own_key, own_value)) = own.next_if(|(own_key, _)| own_key.as_slice() <= key) {
+                let replaced = own_key.as_slice() == key;
+                if let Some(plain) = own_value
+                    && step(own_key, Stored::Plain(plain.expose())).is_break()
+                {
+                    broken = true;
+                    return ControlFlow::Break(());
+                }
+                if replaced {
+                    return ControlFlow::Continue(());
+                }
+            }
+            let flow = step(key, Stored::Sealed(sealed));
+            broken = flow.is_break();
+            flow
+        })?;
+        if !broken {
+            for (key, value) in own {
+                if let Some(plain) = value
+                    && step(key, Stored::Plain(plain.expose())).is_break()
+                {
+                    break;
+                }
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Whether anything would be written.
+    pub fn is_changed(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
+    /// Encrypts what was written, ready for the store.
+    pub(crate) fn finish(self, entropy: &dyn Entropy) -> (Transaction, Vec<Effect>) {
+        let keys = self.keys;
+        let writes = self
+            .writes
+            .into_iter()
+            .map(|(key, value)| {
+                let value = value.map(|plain| keys.seal(entropy, &key, plain.expose()));
+                Write { key, value }
+            })
+            .collect();
+        (Transaction { base: self.snapshot.index(), reads: self.reads, writes }, self.effects)
+    }
+}
+
+enum Stored<'v> {
+    Sealed(&'v [u8]),
+    Plain(&'v [u8]),
+}
+
+type Visit<'v> = dyn FnMut(&[u8], Stored<'_>) -> Result<ControlFlow<()>, Error> + 'v;
+
+/// Where the name that starts at `start` ends: one byte of length in units, then the name.
+fn name_end(key: &[u8], start: usize) -> Option<usize> {
+    let units = usize::from(*key.get(start)?);
+    let end = start + 1 + units * NAME_UNIT_BYTES;
+    (units > 0 && end <= key.len()).then_some(end)
+}
+
+fn reveal_path(keys: &Keys, key: &[u8], start: usize) -> Result<String, Error> {
+    let mut path = String::new();
+    let mut at = start;
+    while let Some(end) = name_end(key, at) {
+        if !path.is_empty() {
+            path.push('/');
+        }
+        let hidden = key.get(at + 1..end).unwrap_or_default();
+        path.push_str(&keys.reveal(key.get(..at).unwrap_or_default(), hidden)?);
+        at = end;
+    }
+    Ok(path)
+}
+
+impl Key {
+    /// The bytes as they are stored.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn encode<T: Record>(record: &T) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![T::VERSION];
+    serde_json::to_writer(&mut bytes, record)
+        .map_err(|error| Error::internal(format!("a record cannot be written: {error}")))?;
+    Ok(bytes)
+}
+
+/// Reads a record; the error names the type and never the content.
+pub(crate) fn decode<T: Record>(bytes: &[u8]) -> Result<T, Error> {
+    let kind = std::any::type_name::<T>();
+    match bytes.split_first() {
+        Some((version, _)) if *version > T::VERSION => Err(Error::internal(format!(
+            "a {kind} of version {version} was written by a newer program; this one knows version {}",
+            T::VERSION
+        ))),
+        Some((_, json)) => serde_json::from_slice(json).map_err(|error| {
+            Error::internal(format!(
+                "a {kind} cannot be read: line {} column {}",
+                error.line(),
+                error.column()
+            ))
+        }),
+        None => Err(Error::internal(format!("a {kind} is empty"))),
+    }
+}

@@ -1,6 +1,7 @@
 //! The spine: barrier, seal, namespaces, mounts, policy, tokens, identity, leases and audit. Bytes come in as a typed
 //! [`Request`] from a door and leave as a [`Response`]; nothing here knows of HTTP or of any one secrets engine.
 
+pub mod audit;
 mod audit_trail;
 mod backend;
 mod barrier;

@@ -114,11 +114,42 @@ pub enum Command {
     /// Tokens: create, look up, renew, revoke
     #[command(subcommand)]
     Token(commands::token::TokenCommand),
+    /// Secrets engines: what is mounted where
+    #[command(subcommand)]
+    Secrets(commands::mounts::SecretsCommand),
+    /// Auth methods: what is mounted where
+    #[command(subcommand, disable_help_subcommand = true)]
+    Auth(commands::mounts::AuthCommand),
+    /// Policies: write, check, explain
+    #[command(subcommand)]
+    Policy(commands::policy::PolicyCommand),
+    /// Leases: list, renew, revoke
+    #[command(subcommand)]
+    Lease(commands::lease::LeaseCommand),
+    /// Entities and groups
+    #[command(subcommand)]
+    Identity(commands::collection::IdentityCommand),
+    /// Namespaces
+    #[command(subcommand)]
+    Namespace(commands::namespace::NamespaceCommand),
+    /// Limits
+    #[command(subcommand)]
+    Quota(commands::collection::QuotaCommand),
+    /// Audit devices and their files
+    #[command(subcommand)]
+    Audit(commands::audit::AuditCommand),
+    /// Set up, unseal, rekey, take snapshots
+    #[command(subcommand)]
+    Operator(commands::operator::OperatorCommand),
     /// Start a server
     Server(ServerArgs),
     /// Print the token in use
     #[command(subcommand)]
     Print(commands::token::PrintCommand),
+    /// Print a script that completes our commands in a shell
+    Completions(commands::manual::CompletionsArgs),
+    /// Write the manual pages
+    Man(commands::manual::ManArgs),
     /// The versions of this program and of the interface it answers to
     Version,
 }

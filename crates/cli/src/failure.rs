@@ -87,6 +87,13 @@ impl Failure {
         self
     }
 
+    /// The same failure, of another kind.
+    #[must_use]
+    pub fn kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// The HTTP status, if the server refused.
     pub fn status(&self) -> Option<u16> {
         self.refusal.as_ref().map(|refusal| refusal.status)
@@ -129,7 +136,7 @@ impl Failure {
     }
 
     pub fn native_text(&self) -> String {
-        let mut text = format!("error: {}\n", self.message);
+        let mut text = format!("error: {}\n", one_line(&self.message));
         if let Some(doing) = &self.doing {
             let _ = writeln!(text, "  while {doing}");
         }
@@ -162,7 +169,8 @@ impl Failure {
                 let _ = writeln!(text, "{}", self.message);
             }
         }
-        if let Some(hint) = &self.hint {
+        // Hints of our own would be news to scripts; the server's are part of its answer.
+        if let Some(hint) = self.refusal.as_ref().and_then(|refusal| refusal.hint.as_ref()) {
             let _ = writeln!(text, "\nHint: {hint}");
         }
         text
@@ -231,9 +239,24 @@ impl<T, E: Into<Failure>> Doing<T> for Result<T, E> {
     }
 }
 
+/// A server's list of errors ("1 error occurred:" and bullets) as one line. Our own messages keep their lines.
+fn one_line(message: &str) -> String {
+    let Some((head, list)) = message.split_once(" occurred:\n") else { return message.trim_end().to_owned() };
+    if !head.ends_with("error") && !head.ends_with("errors") {
+        return message.trim_end().to_owned();
+    }
+    let items: Vec<_> = list
+        .lines()
+        .map(|line| line.trim().trim_start_matches("* "))
+        .filter(|line| !line.is_empty())
+        .collect();
+    items.join("; ")
+}
+
 /// The nearest of `known` to a word that is not among them, if one is near (two edits at most, and not all of it).
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let nearest = known.into_iter().map(|candidate| (edits(word, candidate), candidate)).min()?;
+    let others = known.into_iter().filter(|candidate| *candidate != word);
+    let nearest = others.map(|candidate| (edits(word, candidate), candidate)).min()?;
     (nearest.0 <= 2 && nearest.0 < word.chars().count()).then_some(nearest.1)
 }
 
@@ -306,9 +329,22 @@ mod tests {
     }
 
     #[test]
+    fn hints_of_our_own_are_for_our_own_face() {
+        let failure = Failure::missing("x").hint("y");
+        assert!(failure.native_text().contains("hint: y") && !failure.vault_text().contains('y'));
+    }
+
+    #[test]
     fn near_words_are_offered() {
         assert_eq!(did_you_mean("pasword", ["password", "user"]), Some("password"));
         assert_eq!(did_you_mean("zzz", ["password", "user"]), None);
         assert_eq!(did_you_mean("ab", ["xy"]), None);
+        assert_eq!(did_you_mean("data", ["data"]), None);
+    }
+
+    #[test]
+    fn lists_of_errors_become_one_line() {
+        assert_eq!(one_line("2 errors occurred:\n\t* one\n\t* two\n\n"), "one; two");
+        assert_eq!(one_line("a\nb"), "a\nb");
     }
 }

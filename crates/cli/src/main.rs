@@ -3,6 +3,8 @@
 #![expect(unreachable_pub, reason = "a binary has no outside: pub says what a module offers the others")]
 
 mod arguments;
+mod audit_files;
+
 mod commands;
 mod context;
 mod environment;
@@ -10,6 +12,8 @@ mod failure;
 mod output;
 mod persona;
 mod server;
+mod snapshot_files;
+mod system;
 mod token_file;
 mod values;
 

@@ -4,6 +4,7 @@ use super::clean_path;
 use crate::arguments::Format;
 use crate::context::Context;
 use crate::failure::{Doing, Failure};
+use crate::persona::Face;
 use crate::values;
 use clap::Args;
 use serde_json::{Map, Value};
@@ -16,7 +17,7 @@ use strongroom_secret::SecretString;
 pub struct ReadArgs {
     path: String,
     /// key=value pairs for the query
-    #[arg(allow_hyphen_values = true, value_name = "KEY=VALUE")]
+    #[arg(value_name = "KEY=VALUE")]
     data: Vec<String>,
 }
 
@@ -24,7 +25,7 @@ pub struct ReadArgs {
 pub struct WriteArgs {
     path: String,
     /// key=value, key=@file, key=- (standard input), @file.json, or - (JSON from standard input)
-    #[arg(allow_hyphen_values = true, value_name = "KEY=VALUE")]
+    #[arg(value_name = "KEY=VALUE")]
     data: Vec<String>,
     /// Write without any data
     #[arg(long, short)]
@@ -35,7 +36,7 @@ pub struct WriteArgs {
 pub struct PatchArgs {
     path: String,
     /// As of `write`
-    #[arg(allow_hyphen_values = true, value_name = "KEY=VALUE")]
+    #[arg(value_name = "KEY=VALUE")]
     data: Vec<String>,
     /// Send no data
     #[arg(long, short)]
@@ -60,7 +61,7 @@ pub struct PathArgs {
 pub struct DeleteArgs {
     path: String,
     /// key=value pairs for the query
-    #[arg(allow_hyphen_values = true, value_name = "KEY=VALUE")]
+    #[arg(value_name = "KEY=VALUE")]
     data: Vec<String>,
 }
 
@@ -86,8 +87,9 @@ pub fn read(context: &Context, args: &ReadArgs) -> Result<ExitCode, Failure> {
         let reply = client.send(&request).while_doing(doing)?;
         return context.output.bytes(reply.body.expose());
     }
-    let response = client.read(path, &query).while_doing(doing)?.ok_or_else(|| nothing_at(path))?;
-    context.output.response(&response)
+    let found =
+        client.read(path, &query).while_doing(doing).or_else(|failure| or_nothing(context, failure))?;
+    context.output.response(&found.ok_or_else(|| nothing_at(path))?)
 }
 
 pub fn write(context: &Context, args: &WriteArgs) -> Result<ExitCode, Failure> {
@@ -143,7 +145,11 @@ fn enumerate(context: &Context, args: &PathArgs, ask: Enumerate, verb: &str) -> 
     if let Some(limit) = args.limit {
         query.push(("limit", limit.to_string()));
     }
-    let response = ask(&context.client()?, path, &query).while_doing(|| format!("{verb} {path}"))?;
+    let response = ask(&context.client()?, path, &query).while_doing(|| format!("{verb} {path}"));
+    let response = response.or_else(|failure| or_nothing(context, failure))?;
+    if let Some(response) = response.as_ref().filter(|_| context.output.is_table()) {
+        context.output.warnings(response);
+    }
     let found = response.filter(|response| response.field("keys").is_some());
     let Some(response) = found else {
         if !context.output.is_table() {
@@ -207,13 +213,22 @@ pub fn unwrap(context: &Context, args: &UnwrapArgs) -> Result<ExitCode, Failure>
 }
 
 pub fn path_help(context: &Context, args: &PathHelpArgs) -> Result<ExitCode, Failure> {
-    let path = clean_path(&args.path);
-    let answer = context
-        .client()?
-        .read(path, &[("help", "1".to_owned())])
-        .while_doing(|| format!("retrieving help for {path}"))?;
+    help_for(context, clean_path(&args.path))
+}
+
+pub fn help_for(context: &Context, path: &str) -> Result<ExitCode, Failure> {
+    let answer = context.client()?.read(path, &[("help", "1".to_owned())]);
+    let answer = answer.while_doing(|| format!("retrieving help for {path}"))?;
     let help = answer.as_ref().and_then(|answer| answer.text("help")).ok_or_else(|| nothing_at(path))?;
     context.output.text(&format!("{}\n", help.trim_end()))
+}
+
+/// The `vault` command takes every 404 for an empty place, even that of a path without a mount.
+fn or_nothing(context: &Context, failure: Failure) -> Result<Option<Response>, Failure> {
+    match (context.output.face, failure.status()) {
+        (Face::Vault, Some(404)) => Ok(None),
+        _ => Err(failure),
+    }
 }
 
 /// An empty place.

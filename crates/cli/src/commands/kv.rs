@@ -72,7 +72,7 @@ pub struct PutArgs {
     #[command(flatten)]
     which: WhichSecret,
     /// key=value, key=@file, key=- (standard input), @file.json, or - (JSON from standard input)
-    #[arg(required = true, allow_hyphen_values = true, value_name = "KEY=VALUE")]
+    #[arg(required = true, value_name = "KEY=VALUE")]
     data: Vec<String>,
     /// Write only if this is the newest version; 0: only if there is none
     #[arg(long, value_name = "VERSION", allow_hyphen_values = true)]
@@ -84,7 +84,7 @@ pub struct PatchArgs {
     #[command(flatten)]
     which: WhichSecret,
     /// As of `put`
-    #[arg(allow_hyphen_values = true, value_name = "KEY=VALUE")]
+    #[arg(value_name = "KEY=VALUE")]
     data: Vec<String>,
     /// Write only if this is the newest version
     #[arg(long, value_name = "VERSION", allow_hyphen_values = true)]

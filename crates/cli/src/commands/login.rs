@@ -2,7 +2,7 @@
 
 use super::clean_path;
 use crate::context::Context;
-use crate::failure::{Doing, Failure};
+use crate::failure::{Doing, Failure, Kind};
 use crate::token_file;
 use crate::values;
 use clap::Args;
@@ -31,7 +31,7 @@ pub struct LoginArgs {
     #[arg(long)]
     token_only: bool,
     /// The credentials: key=value, key=@file, key=-. What is missing is asked for. A single word is a token
-    #[arg(allow_hyphen_values = true, value_name = "KEY=VALUE")]
+    #[arg(value_name = "KEY=VALUE")]
     data: Vec<String>,
 }
 
@@ -48,10 +48,15 @@ pub fn run(context: &Context, args: &LoginArgs) -> Result<ExitCode, Failure> {
     let mut client = context.client_without_token()?;
     let mount = credentials.get("mount").and_then(Value::as_str).or(args.path.as_deref()).unwrap_or(method);
     let mount = clean_path(mount).to_owned();
-    let response = authenticate(context, &mut client, method, &mount, credentials)
-        .map_err(|error| error.doing("authenticating"))?;
+    let response = authenticate(context, &mut client, method, &mount, credentials).map_err(refused)?;
     let response = open_wrapping(&mut client, response, args)?;
     finish(context, args, &response)
+}
+
+/// Credentials that are wrong come back as a bad request.
+fn refused(failure: Failure) -> Failure {
+    let failure = failure.doing("authenticating");
+    if failure.status() == Some(400) { failure.kind(Kind::Denied) } else { failure }
 }
 
 fn authenticate(

@@ -1,8 +1,16 @@
 //! The commands. Each module holds its flags and what it does with them.
 
+pub mod audit;
+pub mod collection;
 pub mod generic;
 pub mod kv;
+pub mod lease;
 pub mod login;
+pub mod manual;
+pub mod mounts;
+pub mod namespace;
+pub mod operator;
+pub mod policy;
 pub mod run;
 pub mod status;
 pub mod token;
@@ -30,9 +38,20 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Delete(args) => generic::delete(context, &args),
         Command::Unwrap(args) => generic::unwrap(context, &args),
         Command::PathHelp(args) => generic::path_help(context, &args),
+        Command::Secrets(command) => mounts::secrets(context, command),
+        Command::Auth(command) => mounts::auth(context, command),
+        Command::Policy(command) => policy::run(context, command),
+        Command::Lease(command) => lease::run(context, command),
+        Command::Identity(command) => collection::identity(context, command),
+        Command::Namespace(command) => namespace::run(context, command),
+        Command::Quota(command) => collection::quota(context, command),
+        Command::Audit(command) => audit::run(context, command),
         Command::Token(command) => token::run(context, command),
         Command::Server(args) => Ok(server::run(&args)?),
         Command::Print(command) => token::print(context, &command),
+        Command::Operator(command) => operator::run(context, command),
+        Command::Completions(args) => manual::completions(context, &args),
+        Command::Man(args) => manual::man(context, &args),
         Command::Version => version(context),
     }
 }

@@ -3,7 +3,7 @@
 mod table;
 mod yaml;
 
-pub use table::{columns, show};
+pub use table::{columns, pairs, show};
 
 use crate::arguments::Format;
 use crate::failure::{Failure, Kind, did_you_mean};
@@ -46,7 +46,6 @@ impl Output {
     pub fn keys(&self, response: &Response) -> Result<ExitCode, Failure> {
         match self.format {
             Format::Table | Format::Raw => {
-                self.warnings(response);
                 let mut rows: Vec<Vec<String>> =
                     response.keys().into_iter().map(|key| vec![key.to_owned()]).collect();
                 rows.sort();
@@ -157,6 +156,9 @@ impl Output {
             Face::Vault => Failure::usage(format!("Field {field:?} not present in secret")),
             Face::Native => {
                 let known: Vec<&str> = known.collect();
+                if known.contains(&field) {
+                    return Failure::missing(format!("the field {field:?} is null"));
+                }
                 let failure = Failure::missing(format!("there is no field {field:?}"));
                 match did_you_mean(field, known.iter().copied()) {
                     Some(near) => failure.hint(format!("did you mean {near:?}?")),

@@ -33,6 +33,12 @@ pub fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Names and values without a header.
+pub fn pairs(rows: &[(&str, String)]) -> String {
+    let widest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{name:widest$}    {}\n", cell_text(value))).collect()
+}
+
 fn cell_text(cell: &str) -> String {
     let trimmed = cell.trim();
     if trimmed.is_empty() { "n/a".to_owned() } else { trimmed.to_owned() }

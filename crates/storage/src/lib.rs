@@ -5,6 +5,7 @@
 //! [`CommitError::Conflict`] when anything read has changed since the snapshot. Waiting transactions share one disk
 //! sync (group commit); a completed commit is durable.
 
+pub mod archive;
 mod conflict;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -14,12 +15,29 @@ pub mod memory;
 pub use embedded::EmbeddedStorage;
 pub use memory::MemoryStorage;
 
+use std::fmt;
 use std::ops::ControlFlow;
 use thiserror::Error;
 
 /// Counts commits. Grows by at least one with every commit; survives restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct CommitIndex(pub u64);
+
+/// Names a store for its whole life, wherever its data folder is moved.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StoreId(pub [u8; 16]);
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for StoreId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
 
 /// Keys up to this length, in bytes.
 pub const KEY_BYTES_MAX: usize = 16 * 1024;

@@ -1,7 +1,7 @@
 //! The SQLite file: its schema, and how connections to it are set up.
 
-use super::{Durability, EmbeddedOptions, FORMAT_VERSION, OpenError, StoreId};
-use crate::CommitIndex;
+use super::{Durability, EmbeddedOptions, FORMAT_VERSION, OpenError};
+use crate::{CommitIndex, StoreId};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The files of a data folder: the lock, the database's place, and the guard against rolled-back databases.
 
-use super::{OpenError, StoreId};
-use crate::CommitIndex;
+use super::OpenError;
+use crate::{CommitIndex, StoreId};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};

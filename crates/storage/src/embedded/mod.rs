@@ -11,14 +11,15 @@ mod keeper;
 mod readers;
 
 use crate::conflict::ConflictWindow;
-use crate::{CommitError, CommitIndex, Completion, Entries, Snapshot, Storage, StorageError, Transaction};
+use crate::{
+    CommitError, CommitIndex, Completion, Entries, Snapshot, Storage, StorageError, StoreId, Transaction,
+};
 use committer::{Queue, Writer};
 use database::Database;
 use folder::{DataFolder, Guard};
 use keeper::Keeper;
 use parking_lot::Mutex;
 use readers::Readers;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -79,22 +80,6 @@ impl Default for EmbeddedOptions {
             rollback: Rollback::Refuse,
             pages_max: None,
         }
-    }
-}
-
-/// Names a store for its whole life; a restored copy elsewhere has its own.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct StoreId(pub [u8; 16]);
-
-impl fmt::Display for StoreId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for StoreId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
     }
 }
 
@@ -248,7 +233,8 @@ impl EmbeddedStorage {
         }
     }
 
-    /// Reads the whole database and lists what is damaged in it, at most 100 findings; empty means sound.
+    /// Reads the whole database and lists what is damaged in its structure, at most 100 findings; empty means sound.
+    /// Pages carry no checksum: a changed bit inside a value shows when the value is decrypted.
     pub fn check(&self) -> Result<Vec<String>, StorageError> {
         self.shared.readers.check()
     }

@@ -8,7 +8,7 @@
 //! ```
 //! The checksum finds accidents. Against forgery the values protect themselves: they are authenticated ciphertext.
 
-use crate::{CommitIndex, KEY_BYTES_MAX, Snapshot, Storage, StorageError, StoreId, VALUE_BYTES_MAX};
+use crate::{CommitIndex, Entry, KEY_BYTES_MAX, Snapshot, Storage, StorageError, StoreId, VALUE_BYTES_MAX};
 use sha2::{Digest, Sha256};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
@@ -122,7 +122,7 @@ struct Loading<'a> {
 }
 
 impl Iterator for Loading<'_> {
-    type Item = Result<(Vec<u8>, Vec<u8>), StorageError>;
+    type Item = Result<Entry, StorageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let failure = match self.input.entry() {
@@ -213,7 +213,7 @@ impl<'a> Input<'a> {
     }
 
     /// The next entry; None at the end, after the trailer was checked.
-    fn entry(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, ArchiveError> {
+    fn entry(&mut self) -> Result<Option<Entry>, ArchiveError> {
         if self.sha256.is_some() {
             return Ok(None);
         }

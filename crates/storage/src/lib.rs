@@ -61,8 +61,11 @@ pub trait Storage: Send + Sync {
 /// Called once with the outcome of a transaction. It runs on the store's thread: it must be short and must not block.
 pub type Completion = Box<dyn FnOnce(Result<CommitIndex, CommitError>) + Send>;
 
-/// Keys with their values, in ascending order of keys.
-pub type Entries<'a> = dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StorageError>> + 'a;
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// Entries in ascending order of keys.
+pub type Entries<'a> = dyn Iterator<Item = Result<Entry, StorageError>> + 'a;
 
 /// Submits a transaction and waits for its outcome.
 pub fn commit(

@@ -77,9 +77,9 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
 /// Runs what needs a server, once the binary is one.
 fn with_server(what: &str, run: impl FnOnce(&Path) -> Result<Outcome>) -> Result<Outcome> {
     let binary = tools::build(Profile::Debug)?;
-    let version = Command::new(&binary).arg("-version").output()?;
-    if !String::from_utf8_lossy(&version.stdout).contains(" v") {
-        println!("skipped: {what}: `strongroom -version` names no version: it is no server yet");
+    let help = Command::new(&binary).args(["server", "--help"]).output()?;
+    if !help.status.success() {
+        println!("skipped: {what}: the binary has no command `server` yet");
         return Ok(Outcome::skipped());
     }
     run(&binary)

@@ -73,9 +73,15 @@ mod tests {
 
     #[test]
     fn durations_in_every_accepted_form() {
-        for (text, seconds) in
-            [("", 0.0), ("90", 90.0), ("90s", 90.0), ("1h30m", 5400.0), ("1.5s", 1.5), ("250ms", 0.25), ("7d", 604_800.0)]
-        {
+        for (text, seconds) in [
+            ("", 0.0),
+            ("90", 90.0),
+            ("90s", 90.0),
+            ("1h30m", 5400.0),
+            ("1.5s", 1.5),
+            ("250ms", 0.25),
+            ("7d", 604_800.0),
+        ] {
             assert_eq!(parse_duration(text).unwrap(), Duration::from_secs_f64(seconds), "{text}");
         }
         for text in ["-1", "1x", "h", "1h-2m", "99999999999999999999h", "nan"] {

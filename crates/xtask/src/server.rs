@@ -53,7 +53,7 @@ impl Recipe {
         let log = File::options().create(true).append(true).open(self.log())?;
         let child = Command::new(&self.binary)
             .arg("server")
-            .arg(format!("-config={}", self.dir.join("config.json").display()))
+            .arg(format!("--config={}", self.dir.join("config.json").display()))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

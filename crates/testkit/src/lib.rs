@@ -3,6 +3,8 @@
 
 mod clock;
 mod entropy;
+#[cfg(feature = "server")]
+pub mod server;
 
 pub use clock::FakeClock;
 pub use entropy::SeededEntropy;

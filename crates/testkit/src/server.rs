@@ -1,0 +1,254 @@
+//! A whole server in this process: the kernel over a store in memory, with a clock that is told and seeded entropy.
+
+use crate::{FakeClock, SeededEntropy};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use strongroom_kernel::{
+    Auth, Backend, Body, Client, Data, Error, Fields, Kernel, KernelParts, KernelSettings, Operation,
+    Request, Response, Seal, Sharing, WrapInfo,
+};
+use strongroom_secret::{NamespacePath, RequestPath, SecretBytes, SecretString};
+use strongroom_storage::Storage;
+use strongroom_storage::memory::MemoryStorage;
+
+/// A server that is initialised and open.
+pub struct TestServer {
+    pub kernel: Arc<Kernel>,
+    pub clock: Arc<FakeClock>,
+    pub storage: Arc<dyn Storage>,
+    pub root_token: String,
+    pub unseal_keys: Vec<SecretBytes>,
+}
+
+/// What came back: the status, and the answer's parts under Vault's names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+/// A caller of a server: a token and a namespace.
+pub struct Session<'s> {
+    server: &'s TestServer,
+    token: Option<String>,
+    namespace: &'s str,
+    wrap_ttl: Option<Duration>,
+    address: &'s str,
+}
+
+impl TestServer {
+    /// Starts a server with these backends beside the kernel's own, with one unseal key.
+    pub fn start(backends: Vec<&'static Backend>) -> Self {
+        Self::start_on(Arc::new(MemoryStorage::new()), backends, Sharing { shares: 1, threshold: 1 })
+    }
+
+    pub fn start_on(storage: Arc<dyn Storage>, backends: Vec<&'static Backend>, sharing: Sharing) -> Self {
+        let clock = Arc::new(FakeClock::new());
+        let kernel = Kernel::new(KernelParts {
+            storage: storage.clone(),
+            clock: clock.clone(),
+            entropy: Arc::new(SeededEntropy::new(1)),
+            backends,
+            seal: Seal::Shamir,
+            settings: KernelSettings::default(),
+        });
+        let made = kernel.initialize(sharing, sharing).expect("a new server initialises");
+        let root_token = made.root_token.expose().to_owned();
+        let server = Self { kernel, clock, storage, root_token, unseal_keys: made.keys };
+        server.unseal();
+        server
+    }
+
+    /// Gives as many unseal keys as are needed.
+    pub fn unseal(&self) {
+        for key in &self.unseal_keys {
+            if self.kernel.unseal_with_share(key.duplicate()).expect("the key is right") {
+                return;
+            }
+        }
+    }
+
+    /// The root token's holder.
+    pub fn root(&self) -> Session<'_> {
+        self.session(Some(&self.root_token))
+    }
+
+    /// Somebody with a token, or with none.
+    pub fn session(&self, token: Option<&str>) -> Session<'_> {
+        Session {
+            server: self,
+            token: token.map(str::to_owned),
+            namespace: "",
+            wrap_ttl: None,
+            address: "127.0.0.1",
+        }
+    }
+}
+
+impl<'s> Session<'s> {
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: &'s str) -> Self {
+        self.namespace = namespace;
+        self
+    }
+
+    #[must_use]
+    pub fn wrapping(mut self, ttl: Duration) -> Self {
+        self.wrap_ttl = Some(ttl);
+        self
+    }
+
+    #[must_use]
+    pub fn from_address(mut self, address: &'s str) -> Self {
+        self.address = address;
+        self
+    }
+
+    pub fn read(&self, path: &str) -> Answer {
+        self.send(Operation::Read, path, json!({}))
+    }
+
+    /// A read with query parameters.
+    pub fn read_with(&self, path: &str, query: Value) -> Answer {
+        self.send(Operation::Read, path, query)
+    }
+
+    pub fn list(&self, path: &str) -> Answer {
+        self.send(Operation::List, path, json!({}))
+    }
+
+    pub fn scan(&self, path: &str) -> Answer {
+        self.send(Operation::Scan, path, json!({}))
+    }
+
+    pub fn write(&self, path: &str, body: Value) -> Answer {
+        self.send(Operation::Write, path, body)
+    }
+
+    pub fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(Operation::Patch, path, body)
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        self.send(Operation::Delete, path, json!({}))
+    }
+
+    /// Any request, as a door would make it.
+    pub fn send(&self, operation: Operation, path: &str, body: Value) -> Answer {
+        let path = match RequestPath::parse(path) {
+            Ok(path) if matches!(operation, Operation::List | Operation::Scan) => path.to_folder(),
+            Ok(path) => path,
+            Err(error) => return answer(Err(Error::from(error))),
+        };
+        let text = body.to_string();
+        let Value::Object(fields) = body else { panic!("a body is an object") };
+        let request = Request {
+            id: "00000000-0000-4000-8000-000000000000".to_owned(),
+            operation,
+            namespace: NamespacePath::parse(self.namespace).expect("the namespace is a path"),
+            path,
+            fields: Fields(fields),
+            body: Body(text.into_bytes()),
+            token: self.token.as_deref().map(SecretString::from),
+            wrap_ttl: self.wrap_ttl,
+            client: Client { address: self.address.parse().ok(), port: 40_000, certificates: Vec::new() },
+            headers: Vec::new(),
+        };
+        answer(pollster::block_on(self.server.kernel.clone().handle(request)))
+    }
+}
+
+impl Answer {
+    /// The data of a success; fails the test otherwise.
+    #[track_caller]
+    pub fn data(&self) -> &Value {
+        assert!(self.status < 300, "{} {}", self.status, self.body);
+        &self.body["data"]
+    }
+
+    /// The client token of a login.
+    #[track_caller]
+    pub fn token(&self) -> String {
+        self.body["auth"]["client_token"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no token in {self:?}"))
+            .to_owned()
+    }
+
+    /// The status and the errors, for comparison in tests.
+    pub fn refusal(&self) -> (u16, String) {
+        let errors = self.body["errors"].as_array().cloned().unwrap_or_default();
+        let texts: Vec<_> = errors.iter().filter_map(Value::as_str).collect();
+        (self.status, texts.join("; "))
+    }
+}
+
+fn answer(result: Result<Response, Error>) -> Answer {
+    match result {
+        Err(error) => Answer {
+            status: error.kind.status(),
+            body: json!({ "errors": error.messages, "hint": error.hint, "detail": error.detail }),
+        },
+        Ok(mut response) => {
+            let mut body = Map::new();
+            let mut status = 200;
+            match std::mem::take(&mut response.data) {
+                Data::None => status = 204,
+                mut data => drop(body.insert("data".into(), data_value(&mut data))),
+            }
+            if let Some(auth) = &response.auth {
+                body.insert("auth".into(), auth_value(auth));
+                status = 200;
+            }
+            if let Some(wrap) = &response.wrap {
+                body.insert("wrap_info".into(), wrap_value(wrap));
+                status = 200;
+            }
+            if !response.warnings.is_empty() {
+                body.insert("warnings".into(), json!(response.warnings));
+                status = 200;
+            }
+            body.insert("lease_id".into(), json!(response.lease_id));
+            body.insert("lease_duration".into(), json!(response.lease_duration.as_secs()));
+            Answer { status: response.status.unwrap_or(status), body: Value::Object(body) }
+        }
+    }
+}
+
+fn data_value(data: &mut Data) -> Value {
+    match data {
+        Data::None => Value::Null,
+        Data::Map(map) => Value::Object(std::mem::take(map)),
+        Data::Json(raw) => serde_json::from_str(raw.get()).expect("an engine's JSON is JSON"),
+        Data::Plain(value) => value.take(),
+        Data::Bytes { body, .. } => Value::String(String::from_utf8_lossy(body).into_owned()),
+    }
+}
+
+fn auth_value(auth: &Auth) -> Value {
+    json!({
+        "client_token": auth.client_token.expose(),
+        "accessor": auth.accessor,
+        "policies": auth.policies,
+        "token_policies": auth.token_policies,
+        "identity_policies": auth.identity_policies,
+        "metadata": auth.metadata,
+        "lease_duration": auth.lease_duration.as_secs(),
+        "renewable": auth.renewable,
+        "entity_id": auth.entity_id,
+        "token_type": auth.token_type,
+        "orphan": auth.orphan,
+        "num_uses": auth.num_uses,
+    })
+}
+
+fn wrap_value(wrap: &WrapInfo) -> Value {
+    json!({
+        "token": wrap.token.expose(),
+        "accessor": wrap.accessor,
+        "ttl": wrap.ttl.as_secs(),
+        "creation_path": wrap.creation_path,
+        "wrapped_accessor": wrap.wrapped_accessor,
+    })
+}

@@ -32,6 +32,8 @@ pub enum Kind {
     Missing,
     Denied,
     Unreachable,
+    /// Damaged, or tampered with.
+    Integrity,
     /// Whoever reads our output went away: say nothing.
     Quiet,
 }
@@ -132,6 +134,7 @@ impl Failure {
             (Face::Native, Kind::Missing) => 3,
             (Face::Native, Kind::Denied) => 4,
             (Face::Native, Kind::Unreachable) => 5,
+            (Face::Native, Kind::Integrity) => 6,
         }
     }
 

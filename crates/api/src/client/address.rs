@@ -49,7 +49,15 @@ impl Address {
     pub(crate) fn url(&self, path: &str) -> String {
         match &self.place {
             Place::Web { base } => format!("{base}/v1/{path}"),
-            Place::Socket { .. } => format!("http://localhost/v1/{path}"),
+            Place::Socket { .. } => format!("{SOCKET_BASE}/v1/{path}"),
+        }
+    }
+
+    /// A URL made by `url`, as people should see it: a socket by its own name.
+    pub(crate) fn shown(&self, url: String) -> String {
+        match &self.place {
+            Place::Web { .. } => url,
+            Place::Socket { .. } => url.replacen(SOCKET_BASE, &format!("{} ", self.text), 1),
         }
     }
 
@@ -64,6 +72,9 @@ impl Address {
         self.text.starts_with("https://")
     }
 }
+
+/// HTTP needs a host, even over a socket.
+const SOCKET_BASE: &str = "http://localhost";
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,6 +95,7 @@ mod tests {
         assert_eq!(Address::parse("https://vault.test/x").unwrap().url("a"), "https://vault.test/x/v1/a");
         let socket = Address::parse("unix:///run/s.sock").unwrap();
         assert_eq!(socket.socket(), Some(Path::new("/run/s.sock")));
+        assert_eq!(socket.shown(socket.url("a")), "unix:///run/s.sock /v1/a");
         for text in ["127.0.0.1:8200", "ftp://x", "https://", "unix://relative", "", "http://user:pw@host"] {
             assert!(Address::parse(text).is_err(), "{text}");
         }

@@ -397,6 +397,7 @@ impl Client {
 
     fn refusal(&self, method: Method, url: String, answer: &mut http::Response<Body>) -> ClientError {
         let status = answer.status().as_u16();
+        let url = self.config.address.shown(url);
         let body = match self.whole_body(&url, answer) {
             Ok(body) => body,
             Err(error) => return error,
@@ -519,9 +520,14 @@ fn bad(url: &str, error: &http::Error) -> ClientError {
 }
 
 fn io_failure(address: String, error: &std::io::Error) -> ClientError {
-    let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-    if is_tls {
-        return ClientError::Tls { address, reason: error.to_string() };
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        let reason = match tls {
+            rustls::Error::InvalidMessage(_) => {
+                "what answers there does not speak TLS (is it http://?)".to_owned()
+            }
+            other => other.to_string(),
+        };
+        return ClientError::Tls { address, reason };
     }
     let reason = match error.kind() {
         std::io::ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".to_owned(),

@@ -64,7 +64,16 @@ fn roots(options: &TlsOptions) -> Result<RootCertStore, ClientError> {
         add(&mut store, file, certificates(file)?)?;
     } else if let Some(folder) = &options.ca_folder {
         for file in files_in(folder)? {
-            add(&mut store, &file, certificates(&file)?)?;
+            // Keys and other files may lie beside the certificates.
+            if let Ok(found) = certificates(&file) {
+                add(&mut store, &file, found)?;
+            }
+        }
+        if store.is_empty() {
+            return Err(ClientError::TlsFile {
+                path: folder.clone(),
+                reason: "no file in it holds a certificate".to_owned(),
+            });
         }
     } else {
         let (_, _) = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

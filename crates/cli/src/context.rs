@@ -92,7 +92,7 @@ impl Context {
             let (name, value) = header
                 .split_once('=')
                 .ok_or_else(|| Failure::usage("a header is written as name=value".to_owned()))?;
-            config.headers.push((name.to_owned(), value.to_owned()));
+            config.headers.push((name.to_owned(), value.into()));
         }
         Ok(config)
     }

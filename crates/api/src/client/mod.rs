@@ -20,9 +20,8 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_secret::{SecretBytes, SecretString};
-use transport::{NoResolver, SocketConnector, TlsConnector};
+use transport::{NameResolver, NoResolver, SocketConnector, TlsConnector};
 use ureq::http;
-use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 use ureq::{Agent, Body, Proxy, SendBody};
 use zeroize::Zeroize;
@@ -45,7 +44,7 @@ pub struct ClientConfig {
     pub retry_pause: Duration,
     pub response_bytes_max: u64,
     /// Sent as they are, after our own.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, SecretString)>,
 }
 
 impl ClientConfig {
@@ -379,7 +378,7 @@ impl Client {
             builder = builder.header("X-Vault-Wrap-TTL", sensitive(ttl, "wrapping time")?);
         }
         for (name, value) in &self.config.headers {
-            builder = builder.header(name.as_str(), sensitive(value, "header")?);
+            builder = builder.header(name.as_str(), sensitive(value.expose(), "header")?);
         }
         Ok(builder)
     }
@@ -475,12 +474,12 @@ fn agent(config: &ClientConfig) -> Result<Agent, ClientError> {
     }
     let plain = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
     if !config.address.uses_tls() {
-        return Ok(Agent::with_parts(builder.build(), plain, DefaultResolver::default()));
+        return Ok(Agent::with_parts(builder.build(), plain, NameResolver::default()));
     }
     let tls = tls::client_config(&config.tls)?;
     let wrapped =
         plain.chain(TlsConnector { config: Arc::new(tls), server_name: config.tls.server_name.clone() });
-    Ok(Agent::with_parts(builder.build(), wrapped, DefaultResolver::default()))
+    Ok(Agent::with_parts(builder.build(), wrapped, NameResolver::default()))
 }
 
 /// What stays as it is in a path: RFC 3986's unreserved and sub-delimiters, and `/ : @`.

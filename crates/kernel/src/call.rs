@@ -19,7 +19,8 @@ pub struct Call<'a> {
     pub request: &'a Request,
     pub topology: &'a Arc<Topology>,
     pub namespace: &'a Arc<Namespace>,
-    pub mount: &'a Arc<Mount>,
+    /// Owned: making a mount runs its backend's `enable` with the new mount in place of `sys/`.
+    pub mount: Arc<Mount>,
     /// Relative to the namespace, mount included.
     pub path: &'a RequestPath,
     pub captures: Captures,

@@ -105,9 +105,9 @@ fn log_in(call: &mut Call<'_>, grant: LoginGrant, warnings: &mut Vec<String>) ->
     let kind = token_type(settings.kind, call.mount.record.config.token_type);
     let entity_id = match grant.alias.as_str() {
         "" => String::new(),
-        _ => identity::on_login(&mut call.tx, call.kernel.entropy(), call.mount, &grant, call.now)?,
+        _ => identity::on_login(&mut call.tx, call.kernel.entropy(), &call.mount, &grant, call.now)?,
     };
-    let ttls = mount_ttls(call.kernel, call.mount);
+    let ttls = mount_ttls(call.kernel, &call.mount);
     let wished = if settings.period.is_zero() { settings.ttl } else { settings.period };
     let lifetime = bound_ttl(ttls, wished, settings.ttl_max, settings.explicit_ttl_max, Duration::ZERO);
     warnings.extend(lifetime.warnings);
@@ -180,7 +180,7 @@ pub(crate) fn auth_of(call: &mut Call<'_>, created: Created) -> Result<Auth, Err
 }
 
 fn lease(call: &mut Call<'_>, grant: &LeaseGrant, response: &mut Response) -> Result<(), Error> {
-    let ttls = mount_ttls(call.kernel, call.mount);
+    let ttls = mount_ttls(call.kernel, &call.mount);
     let ttl_max = grant.ttl_max.unwrap_or_default();
     let lifetime = bound_ttl(ttls, grant.ttl.unwrap_or_default(), ttl_max, Duration::ZERO, Duration::ZERO);
     let caller = call.require_caller()?;

@@ -154,7 +154,7 @@ impl Kernel {
             request,
             topology: &routed.open.topology,
             namespace: &routed.namespace,
-            mount: &routed.mount,
+            mount: routed.mount.clone(),
             path: &routed.path,
             captures: routed.captures.clone(),
             caller,

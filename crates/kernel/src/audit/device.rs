@@ -213,7 +213,7 @@ impl Device {
         self.give_up(self.queue.lock(), now, failure.to_owned());
     }
 
-    /// Nobody waits for this device any more, until a batch is written again and nothing else waits.
+    /// Nobody waits for this device any more, until it has caught up.
     fn give_up(&self, mut queue: MutexGuard<'_, Queue>, now: Timestamp, failure: String) {
         if queue.status == Status::Healthy {
             tracing::error!(device = self.path, failure, "audit device failed: going on without it");
@@ -352,6 +352,8 @@ impl Worker {
                 true => drop(self.device.wake.wait_for(&mut queue, TICK)),
                 false => self.device.wake.wait(&mut queue),
             }
+            // Requests that are being served at this moment can join the batch: fewer writes and fewer wake-ups.
+            MutexGuard::unlocked(&mut queue, std::thread::yield_now);
         }
     }
 
@@ -489,7 +491,7 @@ impl Worker {
         }
     }
 
-    /// Completes the receipts of the batch. A device that had failed is healthy again once nothing waits.
+    /// Completes the receipts of the batch. A device that had failed is healthy again once no more than a batch waits.
     fn settle_batch(&mut self) {
         let mut records = 0;
         for item in self.device.in_flight.lock().drain(..) {
@@ -499,7 +501,7 @@ impl Worker {
         let mut queue = self.device.queue.lock();
         queue.written += records;
         queue.last_line = Some(self.progress.chain.point);
-        if queue.status == Status::Unhealthy && queue.items.is_empty() {
+        if queue.status == Status::Unhealthy && queue.bytes < BATCH_BYTES {
             queue.status = Status::Healthy;
             queue.failure = None;
             queue.since = self.clock.now();

@@ -493,11 +493,15 @@ impl Worker {
 
     /// Completes the receipts of the batch. A device that had failed is healthy again once no more than a batch waits.
     fn settle_batch(&mut self) {
-        let mut records = 0;
-        for item in self.device.in_flight.lock().drain(..) {
-            records += item.submission.records;
+        // First the account, then the receipts: who has one finds its record in the account.
+        let batch = std::mem::take(&mut *self.device.in_flight.lock());
+        self.note_written(batch.iter().map(|item| item.submission.records).sum());
+        for item in batch {
             item.submission.settle(self.device.bit, Outcome::Written);
         }
+    }
+
+    fn note_written(&self, records: u64) {
         let mut queue = self.device.queue.lock();
         queue.written += records;
         queue.last_line = Some(self.progress.chain.point);

@@ -1,10 +1,35 @@
 //! What audit learns of a request. Nothing is answered before its record is written.
 
+use crate::audit::{
+    AuditError, AuthFacts, Broker, BrokerOptions, CallerFacts, CheckpointSigner, DataFacts, DeviceConfig,
+    MountFacts, Permissions, Record, RequestFacts, ResponseFacts, SinkFactory, WrapFacts,
+};
+use crate::backend::Class;
+use crate::barrier::Keys;
 use crate::caller::Caller;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use crate::pipeline::Routed;
-use crate::request::{Request, Response};
+use crate::request::{Data, Request, Response};
+use crate::system;
+use crate::transaction::Intent;
+use std::sync::Arc;
+use strongroom_crypto::mac::MacKey;
+use strongroom_crypto::sign::SigningKey;
+use strongroom_secret::Timestamp;
+
+/// What the server's configuration says to audit.
+pub struct AuditParts {
+    pub permissions: Permissions,
+    /// Makes the sinks that need a network library.
+    pub sinks: fn() -> SinkFactory,
+}
+
+impl Default for AuditParts {
+    fn default() -> Self {
+        Self { permissions: Permissions::default(), sinks: SinkFactory::default }
+    }
+}
 
 /// A request as far as it has come.
 pub(crate) struct Walked<'w> {
@@ -13,32 +38,204 @@ pub(crate) struct Walked<'w> {
     pub caller: Option<&'w Caller>,
 }
 
+/// The name of the checkpoints' key in their lines.
+pub(crate) fn signing_key(keys: &Keys) -> (String, SigningKey) {
+    let key = SigningKey::from_seed(keys.keyring.derive("audit checkpoints"));
+    let id = hex::encode(key.verifying_key().as_bytes().first_chunk::<8>().copied().unwrap_or_default());
+    (id, key)
+}
+
 impl Kernel {
+    /// Starts the enabled devices of a server that was just opened.
+    pub(crate) fn start_audit(&self, keys: &Arc<Keys>) -> Result<Arc<Broker>, Error> {
+        let (key_id, key) = signing_key(keys);
+        let storage = self.storage.clone();
+        let options = BrokerOptions {
+            signer: Some(CheckpointSigner {
+                key_id,
+                sign: Box::new(move |message| key.sign(message)),
+                store_index: Box::new(move || storage.snapshot().map_or(0, |snapshot| snapshot.index().0)),
+            }),
+            sinks: (self.audit_parts.sinks)(),
+            permissions: self.audit_parts.permissions.clone(),
+            ..BrokerOptions::new(self.clock.clone(), MacKey::new(&keys.keyring.derive("audit values")))
+        };
+        let broker = Arc::new(Broker::new(options));
+        let mut tx = self.begin(keys, Intent::Read)?;
+        for entry in system::audit_entries(&mut tx)? {
+            let started = DeviceConfig::parse(&entry.kind, &entry.options)
+                .and_then(|config| broker.restore(&entry.path, config, None));
+            if let Err(error) = started {
+                tracing::error!(path = %entry.path, %error, "an audit device does not start");
+            }
+        }
+        Ok(broker)
+    }
+
     /// Records the request and its answer together, where nothing was changed between them.
     pub(crate) async fn audit_both(
         &self,
         walked: &Walked<'_>,
         result: &Result<Response, Error>,
     ) -> Result<(), Error> {
-        self.audit_request(walked, result.as_ref().err()).await?;
-        self.audit_response(walked, result).await
+        let Some(broker) = self.broker() else { return Ok(()) };
+        let now = self.now();
+        let request = walked.record(now, result.as_ref().err());
+        let response = Record { response: Some(response_facts(result)), ..request.clone() };
+        let receipt = broker.submit(&[request, response]);
+        receipt.await.map_err(|error| unrecorded(&error))
     }
 
     /// Records that a request came, and whether it was refused.
     pub(crate) async fn audit_request(
         &self,
-        _walked: &Walked<'_>,
-        _refusal: Option<&Error>,
+        walked: &Walked<'_>,
+        refusal: Option<&Error>,
     ) -> Result<(), Error> {
-        Ok(())
+        let Some(broker) = self.broker() else { return Ok(()) };
+        let receipt = broker.submit(&[walked.record(self.now(), refusal)]);
+        receipt.await.map_err(|error| unrecorded(&error))
     }
 
     /// Records what was answered.
     pub(crate) async fn audit_response(
         &self,
-        _walked: &Walked<'_>,
-        _result: &Result<Response, Error>,
+        walked: &Walked<'_>,
+        result: &Result<Response, Error>,
     ) -> Result<(), Error> {
-        Ok(())
+        let Some(broker) = self.broker() else { return Ok(()) };
+        let record = Record {
+            response: Some(response_facts(result)),
+            ..walked.record(self.now(), result.as_ref().err())
+        };
+        let receipt = broker.submit(&[record]);
+        receipt.await.map_err(|error| unrecorded(&error))
+    }
+
+    /// Opens the devices' files again: they were rotated.
+    pub fn reopen_audit(&self) {
+        if let Some(broker) = self.broker() {
+            broker.reopen_all();
+        }
+    }
+}
+
+fn unrecorded(error: &AuditError) -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "the request could not be audited, so it was not served: see the audit devices",
+    )
+    .with_detail(error.to_string())
+}
+
+impl Walked<'_> {
+    fn record<'r>(&'r self, now: Timestamp, error: Option<&'r Error>) -> Record<'r> {
+        let Walked { routed, request, caller } = self;
+        Record {
+            time: now,
+            caller: caller.map(|caller| caller_facts(caller, request, error)).unwrap_or_default(),
+            request: request_facts(routed, request, *caller),
+            mount: mount_facts(routed),
+            response: None,
+            error,
+        }
+    }
+}
+
+fn caller_facts<'r>(caller: &'r Caller, request: &'r Request, error: Option<&Error>) -> CallerFacts<'r> {
+    let token = &caller.token;
+    CallerFacts {
+        auth: AuthFacts {
+            client_token: presented(request),
+            accessor: &token.accessor,
+            display_name: &token.display_name,
+            policies: &caller.policies,
+            token_policies: &token.policies,
+            identity_policies: &caller.identity_policies,
+            metadata: Some(&token.metadata),
+            entity_id: &token.entity_id,
+            token_type: token.kind.as_str(),
+            token_ttl: token.ttl,
+            token_issue_time: Some(token.created),
+            ..AuthFacts::default()
+        },
+        allowed: Some(!error.is_some_and(|error| error.kind == ErrorKind::Denied)),
+        granting_policies: &[],
+        remaining_uses: token.uses_left,
+    }
+}
+
+fn presented(request: &Request) -> &str {
+    request.token.as_ref().map_or("", |token| token.expose())
+}
+
+fn request_facts<'r>(
+    routed: &'r Routed,
+    request: &'r Request,
+    caller: Option<&'r Caller>,
+) -> RequestFacts<'r> {
+    RequestFacts {
+        id: &request.id,
+        client_id: caller.map_or("", |caller| caller.token.entity_id.as_str()),
+        operation: request.operation.as_str(),
+        client_token: presented(request),
+        client_token_accessor: caller.map_or("", |caller| caller.token.accessor.as_str()),
+        namespace_id: &routed.namespace.record.text_id,
+        namespace_path: routed.namespace.path().as_str(),
+        path: routed.path.as_str(),
+        data: if request.fields.0.is_empty() { DataFacts::None } else { DataFacts::Map(&request.fields.0) },
+        remote_address: request.client.address,
+        remote_port: request.client.port,
+        wrap_ttl: request.wrap_ttl.unwrap_or_default(),
+        ..RequestFacts::default()
+    }
+}
+
+fn mount_facts(routed: &Routed) -> MountFacts<'_> {
+    let record = &routed.mount.record;
+    MountFacts {
+        point: &record.path,
+        kind: &record.kind,
+        accessor: &record.accessor,
+        class: if record.class == Class::Auth { "auth" } else { "secret" },
+        clear_request_keys: &record.config.audit_non_hmac_request_keys,
+        clear_response_keys: &record.config.audit_non_hmac_response_keys,
+        ..MountFacts::default()
+    }
+}
+
+fn response_facts(result: &Result<Response, Error>) -> ResponseFacts<'_> {
+    let Ok(response) = result else { return ResponseFacts::default() };
+    ResponseFacts {
+        auth: response.auth.as_deref().map(|auth| AuthFacts {
+            client_token: auth.client_token.expose(),
+            accessor: &auth.accessor,
+            policies: &auth.policies,
+            token_policies: &auth.token_policies,
+            identity_policies: &auth.identity_policies,
+            metadata: Some(&auth.metadata),
+            num_uses: auth.num_uses,
+            entity_id: &auth.entity_id,
+            token_type: auth.token_type,
+            token_ttl: auth.lease_duration,
+            ..AuthFacts::default()
+        }),
+        lease_id: &response.lease_id,
+        data: match &response.data {
+            Data::None => DataFacts::None,
+            Data::Map(map) => DataFacts::Map(map),
+            Data::Json(raw) => DataFacts::Json(raw),
+            Data::Plain(value) => DataFacts::Value(value),
+            Data::Bytes { content_type, body } => DataFacts::Bytes { content_type, body },
+        },
+        warnings: &response.warnings,
+        wrap: response.wrap.as_deref().map(|wrap| WrapFacts {
+            ttl: wrap.ttl,
+            token: wrap.token.expose(),
+            accessor: &wrap.accessor,
+            creation_time: wrap.creation_time,
+            creation_path: &wrap.creation_path,
+            wrapped_accessor: &wrap.wrapped_accessor,
+        }),
     }
 }

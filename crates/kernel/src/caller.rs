@@ -6,7 +6,7 @@ use crate::kernel::Kernel;
 use crate::namespaces::Namespace;
 use crate::policy::Acl;
 use crate::request::Client;
-use crate::tokens::{self, TokenEntry, TokenRow, TokenType};
+use crate::tokens::{self, TokenEntry, TokenRow};
 use crate::topology::Topology;
 use crate::transaction::{Marks, Tx};
 use parking_lot::RwLock;
@@ -26,19 +26,11 @@ pub struct Caller {
     pub acl: Arc<Acl>,
     /// None for a token without an entity.
     pub identity: Option<identity::Identity>,
-    /// What audit shows in place of the token and its accessor.
-    pub token_tag: String,
-    pub accessor_tag: String,
+    /// All policies by name, and those that identity adds, in the token's namespace, sorted.
+    pub policies: Vec<String>,
+    pub identity_policies: Vec<String>,
     policy_epoch: u64,
     identity_epoch: u64,
-}
-
-impl Caller {
-    /// The names of the policies that identity adds in the token's namespace, sorted.
-    pub fn identity_policies(&self) -> Vec<String> {
-        let Some(identity) = &self.identity else { return Vec::new() };
-        identity.policies_in(self.token.namespace)
-    }
 }
 
 /// Callers by the row of their tokens.
@@ -134,7 +126,7 @@ pub(crate) fn look_up(
         {
             return Err(unknown());
         }
-        return build(kernel, tx, topology, entry, None, token, now).map(Arc::new);
+        return build(kernel, tx, topology, entry, None, now).map(Arc::new);
     }
     let (_, row) = tokens::row_of_token(&keys, token);
     let marks = tx.marks();
@@ -150,7 +142,7 @@ pub(crate) fn look_up(
         None => crate::namespaces::ROOT_NAMESPACE,
     };
     let (row, entry) = tokens::find_row(tx, home, token)?.ok_or_else(unknown)?;
-    let caller = Arc::new(build(kernel, tx, topology, entry, Some(row), token, now)?);
+    let caller = Arc::new(build(kernel, tx, topology, entry, Some(row), now)?);
     // A token with counted uses changes with every use; and what was read before a revocation must not stay.
     if caller.token.num_uses == 0 && kernel.marks().tokens == marks.tokens {
         kernel.callers.keep(row, caller.clone());
@@ -164,7 +156,6 @@ fn build(
     topology: &Topology,
     entry: TokenEntry,
     row: Option<TokenRow>,
-    token: &str,
     now: Timestamp,
 ) -> Result<Caller, Error> {
     let Marks { policies: policy_epoch, identity: identity_epoch, .. } = tx.marks();
@@ -195,14 +186,10 @@ fn build(
     names.dedup_by(|a, b| a.0.id() == b.0.id() && a.1 == b.1);
     let context = identity.as_ref().map(|identity| identity.context.clone()).unwrap_or_default();
     let acl = kernel.policies.compile(tx, names, &context, now)?;
-    let keys = tx.keys();
-    let tag = |text: &str| format!("hmac-sha256:{}", hex::encode(keys.audit.tag(text.as_bytes())));
-    let token_tag = tag(token);
-    let accessor_tag = if entry.accessor.is_empty() { String::new() } else { tag(&entry.accessor) };
-    Ok(Caller { token: entry, row, acl, identity, token_tag, accessor_tag, policy_epoch, identity_epoch })
-}
-
-/// Whether a token is a service token that may have children.
-pub(crate) fn can_be_parent(entry: &TokenEntry) -> bool {
-    entry.kind == TokenType::Service
+    let identity_policies =
+        identity.as_ref().map(|identity| identity.policies_in(entry.namespace)).unwrap_or_default();
+    let mut policies = [entry.policies.as_slice(), &identity_policies].concat();
+    policies.sort_unstable();
+    policies.dedup();
+    Ok(Caller { token: entry, row, acl, identity, policies, identity_policies, policy_epoch, identity_epoch })
 }

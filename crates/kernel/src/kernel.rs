@@ -1,5 +1,7 @@
 //! The kernel of a server: what it holds, and how commits change it.
 
+use crate::audit::Broker;
+use crate::audit_trail::AuditParts;
 use crate::backend::{Backend, Registry};
 use crate::barrier::Keys;
 use crate::caller::CallerCache;
@@ -27,6 +29,7 @@ pub struct KernelParts {
     pub backends: Vec<&'static Backend>,
     /// How the root key is kept: by people with shares, or by something that opens by itself.
     pub seal: Seal,
+    pub audit: AuditParts,
     pub settings: KernelSettings,
 }
 
@@ -81,6 +84,8 @@ pub struct Kernel {
     pub(crate) lockouts: Lockouts,
     pub(crate) quotas: Quotas,
     pub(crate) started: Duration,
+    pub(crate) audit_parts: AuditParts,
+    broker: RwLock<Option<Arc<Broker>>>,
     open: RwLock<Option<Open>>,
     token_generation: AtomicU64,
     identity_epoch: AtomicU64,
@@ -111,6 +116,8 @@ impl Kernel {
             quotas: Quotas::default(),
             policies: PolicyCache::default(),
             callers: CallerCache::default(),
+            audit_parts: parts.audit,
+            broker: RwLock::new(None),
             open: RwLock::new(None),
             token_generation: AtomicU64::new(0),
             identity_epoch: AtomicU64::new(0),
@@ -146,6 +153,11 @@ impl Kernel {
         }
     }
 
+    /// The audit devices; None while sealed.
+    pub(crate) fn broker(&self) -> Option<Arc<Broker>> {
+        self.broker.read().clone()
+    }
+
     /// A transaction on the newest commit.
     pub(crate) fn begin(&self, keys: &Arc<Keys>, intent: Intent) -> Result<Tx<'_>, Error> {
         // The marks come first: what changes between them and the snapshot is then read, but not cached.
@@ -160,6 +172,7 @@ impl Kernel {
         drop(tx);
         self.policies.advance();
         self.callers.clear();
+        *self.broker.write() = Some(self.start_audit(&keys)?);
         *self.open.write() = Some(Open { keys, topology });
         Ok(())
     }
@@ -167,6 +180,9 @@ impl Kernel {
     /// Forgets the keys and everything that was read with them.
     pub(crate) fn close(&self) {
         *self.open.write() = None;
+        if let Some(broker) = self.broker.write().take() {
+            broker.close();
+        }
         self.policies.advance();
         self.callers.clear();
     }
@@ -230,7 +246,8 @@ impl Kernel {
                     self.token_generation.fetch_add(1, Ordering::AcqRel);
                     self.callers.forget(row);
                 }
-                Effect::Keyring | Effect::Quotas | Effect::AuditDevices | Effect::Settings => {}
+                Effect::AuditDevices => self.reconcile_audit(),
+                Effect::Keyring | Effect::Quotas | Effect::Settings => {}
             }
         }
     }

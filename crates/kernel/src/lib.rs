@@ -32,6 +32,7 @@ mod topology;
 mod transaction;
 mod wrapping;
 
+pub use audit_trail::AuditParts;
 pub use backend::{Backend, Class, Registry, Renewal, Tidied, enable_as_it_is, no_memory};
 pub use barrier::Keys;
 pub use call::Call;

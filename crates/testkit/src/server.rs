@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_kernel::{
-    Auth, Backend, Body, Client, Data, Error, Fields, Kernel, KernelParts, KernelSettings, Operation,
+    AuditParts, Auth, Backend, Body, Client, Data, Error, Fields, Kernel, KernelParts, KernelSettings, Operation,
     Request, Response, Seal, Sharing, WrapInfo,
 };
 use strongroom_secret::{NamespacePath, RequestPath, SecretBytes, SecretString};
@@ -51,6 +51,7 @@ impl TestServer {
             entropy: Arc::new(SeededEntropy::new(1)),
             backends,
             seal: Seal::Shamir,
+            audit: AuditParts::default(),
             settings: KernelSettings::default(),
         });
         let made = kernel.initialize(sharing, sharing).expect("a new server initialises");

@@ -1,5 +1,6 @@
 //! The kernel's own routes: `sys/`, and beside it in every namespace `auth/token/`, `identity/` and `cubbyhole/`.
 
+mod audit;
 mod explain;
 mod init;
 mod mounts;
@@ -21,6 +22,7 @@ use std::collections::HashMap;
 use strongroom_crypto::token::uuid_v4;
 use strongroom_secret::{Entropy, SecretString, Timestamp};
 
+pub(crate) use audit::audit_entries;
 pub(crate) use explain::explain_text;
 
 /// A change of the key shares that is under way.
@@ -29,7 +31,7 @@ pub(crate) struct Rekey {}
 /// The making of a root token that is under way.
 pub(crate) struct GenerateRoot {}
 
-const TABLES: &[&[Route]] = &[init::ROUTES, mounts::ROUTES, policies::ROUTES];
+const TABLES: &[&[Route]] = &[audit::ROUTES, init::ROUTES, mounts::ROUTES, policies::ROUTES];
 
 static SYSTEM: Backend = Backend::new("system", Class::Secret, "The server's own settings.", TABLES);
 static CUBBYHOLE: Backend =

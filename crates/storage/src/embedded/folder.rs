@@ -38,8 +38,8 @@ impl DataFolder {
             }
             Err(TryLockError::Error(source)) => return Err(failed(&lock_path)(source)),
         }
-        let pid = format!("{}\n", std::process::id());
-        lock.set_len(0).and_then(|()| lock.write_all(pid.as_bytes())).map_err(failed(&lock_path))?;
+        // For the message to a second process alone: a full disk must not keep the first from opening.
+        drop(lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())));
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 

@@ -101,17 +101,18 @@ struct Progress {
 fn checkpoint(shared: &Shared, connection: &Connection, pages: u32) -> u32 {
     let later = |pages: u32| pages.saturating_add(pages / 2);
     shared.readers.release_idle();
-    let Some(progress) = move_pages(shared, connection, "PASSIVE", Duration::ZERO) else {
-        return later(pages);
-    };
+    let passive = || move_pages(shared, connection, "PASSIVE", Duration::ZERO);
+    let Some(progress) = passive() else { return later(pages) };
     shared.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
     if progress.log_pages < LOG_PAGES_FORCED {
         return progress.log_pages + LOG_PAGES / 4;
     }
+    // What was appended meanwhile is moved beside the commits too, so that they wait for little.
+    shared.readers.release_idle();
+    passive();
     let mode = if shared.folder.log_bytes() > LOG_BYTES_KEPT { "TRUNCATE" } else { "RESTART" };
     let _no_commits = shared.writer.lock();
-    shared.readers.release_idle();
-    match move_pages(shared, connection, mode, FORCED_WAIT) {
+    match shared.readers.drained(|| move_pages(shared, connection, mode, FORCED_WAIT)) {
         Some(progress) if !progress.busy => 0,
         _ => later(progress.log_pages),
     }

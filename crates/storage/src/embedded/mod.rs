@@ -20,6 +20,7 @@ use folder::{DataFolder, Guard};
 use keeper::Keeper;
 use parking_lot::Mutex;
 use readers::Readers;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -170,9 +171,14 @@ impl EmbeddedStorage {
         folder.create_database_file()?;
         let mut database = Database::open(&folder.database_path(), entropy, options)?;
         check_age(guard.as_ref(), &mut database, options)?;
-        folder
-            .write_guard(&Guard { store_id: database.store_id, index: database.index })
-            .map_err(|source| OpenError::Folder { path: folder.guard_path(), source })?;
+        let current = Guard { store_id: database.store_id, index: database.index };
+        let written = if guard == Some(current) { Ok(()) } else { folder.write_guard(&current) };
+        match written {
+            // A full disk must not keep a store from being opened and made smaller; the old guard still holds.
+            Err(error) if guard.is_some() && error.kind() == ErrorKind::StorageFull => {}
+            Err(source) => return Err(OpenError::Folder { path: folder.guard_path(), source }),
+            Ok(()) => {}
+        }
         Self::start(folder, database, options)
     }
 

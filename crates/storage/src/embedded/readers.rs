@@ -22,8 +22,15 @@ const SCAN_TO_END: &str = "SELECT key, value FROM entries WHERE key >= ?1 ORDER 
 pub(super) struct Readers {
     path: PathBuf,
     cache_bytes: u32,
-    idle: Mutex<Vec<Reader>>,
+    idle: Mutex<Idle>,
     open: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Idle {
+    readers: Vec<Reader>,
+    /// A checkpoint waits for all views to end: none is kept open for the next snapshot.
+    draining: bool,
 }
 
 struct Reader {
@@ -36,7 +43,7 @@ struct Reader {
 
 impl Readers {
     pub(super) fn new(path: PathBuf, cache_bytes: u32) -> Self {
-        Self { path, cache_bytes, idle: Mutex::new(Vec::new()), open: AtomicUsize::new(0) }
+        Self { path, cache_bytes, idle: Mutex::default(), open: AtomicUsize::new(0) }
     }
 
     /// A snapshot that sees at least everything in `published` as it is at the call.
@@ -55,7 +62,16 @@ impl Readers {
 
     /// Ends the read transactions that are kept open between snapshots: they hold up the checkpoint.
     pub(super) fn release_idle(&self) {
-        self.idle.lock().retain_mut(|reader| reader.end().is_ok());
+        self.idle.lock().readers.retain_mut(|reader| reader.end().is_ok());
+    }
+
+    /// While `work` runs, a read transaction ends with its snapshot.
+    pub(super) fn drained<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.idle.lock().draining = true;
+        self.release_idle();
+        let result = work();
+        self.idle.lock().draining = false;
+        result
     }
 
     pub(super) fn check(&self) -> Result<Vec<String>, StorageError> {
@@ -74,9 +90,14 @@ impl Readers {
         Ok(findings)
     }
 
+    #[cfg(test)]
+    pub(super) fn views_kept_open(&self) -> usize {
+        self.idle.lock().readers.iter().filter(|reader| reader.view.is_some()).count()
+    }
+
     fn take(&self) -> Result<Reader, StorageError> {
         let open = self.open.fetch_add(1, Ordering::Relaxed);
-        if let Some(reader) = self.idle.lock().pop() {
+        if let Some(reader) = self.idle.lock().readers.pop() {
             return Ok(reader);
         }
         let connection = if open < OPEN_MAX {
@@ -93,11 +114,12 @@ impl Readers {
         }
     }
 
-    fn put_back(&self, reader: Reader) {
+    fn put_back(&self, mut reader: Reader) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         let mut idle = self.idle.lock();
-        if idle.len() < IDLE_MAX {
-            idle.push(reader);
+        let usable = !idle.draining || reader.end().is_ok();
+        if usable && idle.readers.len() < IDLE_MAX {
+            idle.readers.push(reader);
         }
     }
 }

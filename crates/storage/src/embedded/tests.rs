@@ -296,6 +296,23 @@ fn the_log_stays_bounded() {
     assert_eq!(log.map_or(0, |metadata| metadata.len()), 0, "a clean end leaves one file to copy");
 }
 
+/// Views that were kept open for the next snapshot once held up every checkpoint under load.
+#[test]
+fn no_view_is_kept_open_while_the_log_starts_again() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    drop(store.snapshot().unwrap());
+    assert_eq!(store.shared.readers.views_kept_open(), 1);
+    let snapshot = store.snapshot().unwrap();
+    store.shared.readers.drained(|| {
+        drop(snapshot);
+        drop(store.snapshot().unwrap());
+        assert_eq!(store.shared.readers.views_kept_open(), 0);
+    });
+    drop(store.snapshot().unwrap());
+    assert_eq!(store.shared.readers.views_kept_open(), 1);
+}
+
 const CRASH_FOLDER: &str = "STRONGROOM_TEST_CRASH_FOLDER";
 
 /// Not a test by itself: the process that is killed. Prints each acknowledged number.

@@ -1,0 +1,43 @@
+//! Short forms for the constant tables of routes.
+
+use strongroom_kernel::{Field, FieldKind, Handler, Method, Operation, Run};
+
+pub(crate) const fn field(name: &'static str, kind: FieldKind, description: &'static str) -> Field {
+    Field { name, kind, description }
+}
+
+/// A GET, on a snapshot.
+pub(crate) const fn read(handler: Handler, summary: &'static str) -> Method {
+    Method { operation: Operation::Read, run: Run::Read(handler), summary }
+}
+
+/// A POST or PUT, in a transaction.
+pub(crate) const fn write(handler: Handler, summary: &'static str) -> Method {
+    Method { operation: Operation::Write, run: Run::Write(handler), summary }
+}
+
+/// A POST or PUT that changes nothing: a look-up by something that must not stand in a path.
+pub(crate) const fn look_up(handler: Handler, summary: &'static str) -> Method {
+    Method { operation: Operation::Write, run: Run::Read(handler), summary }
+}
+
+/// A POST or PUT that computes for long.
+pub(crate) const fn heavy_write(handler: Handler, summary: &'static str) -> Method {
+    Method { operation: Operation::Write, run: Run::Heavy(handler), summary }
+}
+
+pub(crate) const fn patch(handler: Handler, summary: &'static str) -> Method {
+    Method { operation: Operation::Patch, run: Run::Write(handler), summary }
+}
+
+pub(crate) const fn delete(handler: Handler, summary: &'static str) -> Method {
+    Method { operation: Operation::Delete, run: Run::Write(handler), summary }
+}
+
+pub(crate) const fn list(handler: Handler, summary: &'static str) -> Method {
+    Method { operation: Operation::List, run: Run::Read(handler), summary }
+}
+
+pub(crate) const fn scan(handler: Handler, summary: &'static str) -> Method {
+    Method { operation: Operation::Scan, run: Run::Read(handler), summary }
+}

@@ -1,0 +1,177 @@
+//! `data/`: reading, writing, patching and deleting the current version, and reading older ones.
+
+use super::config::{self, Config};
+use super::row::{self, Header, Stored, Version};
+use super::{expiry, row::Settings};
+use crate::secrets::kv::{payload, writable_path};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use strongroom_kernel::{Call, Data, Error, Fields, Response};
+
+/// What an answer says of a version, in Vault's names.
+#[derive(Serialize)]
+pub(super) struct VersionAnswer<'h> {
+    created_time: String,
+    custom_metadata: Option<&'h BTreeMap<String, String>>,
+    deletion_time: String,
+    destroyed: bool,
+    version: u64,
+}
+
+#[derive(Serialize)]
+struct ReadAnswer<'h> {
+    data: Option<&'h RawValue>,
+    metadata: VersionAnswer<'h>,
+}
+
+pub(super) fn describe<'h>(
+    header: &'h Header,
+    number: u64,
+    version: &Version,
+    call: &Call<'_>,
+) -> VersionAnswer<'h> {
+    let Settings { custom_metadata, expires_at, .. } = &header.settings;
+    let ended = expires_at.filter(|_| header.is_expired(call.now));
+    let deletion = match (version.deletion, ended) {
+        (Some(deletion), Some(ended)) => Some(deletion.min(ended)),
+        (deletion, ended) => deletion.or(ended),
+    };
+    VersionAnswer {
+        created_time: version.created.rfc3339(),
+        custom_metadata: Some(custom_metadata).filter(|map| !map.is_empty()),
+        deletion_time: deletion.map_or_else(String::new, |at| at.rfc3339()),
+        destroyed: version.is_destroyed,
+        version: number,
+    }
+}
+
+/// The version that a request names: the current one without a name, or for zero.
+pub(super) fn wanted_version(call: &Call<'_>, header: &Header) -> Result<u64, Error> {
+    let number = call.fields().count("version")?.unwrap_or(0);
+    Ok(if number == 0 { header.current() } else { number })
+}
+
+pub(super) fn exists(call: &mut Call<'_>) -> Result<bool, Error> {
+    let key = row::key(call);
+    Ok(call.tx.get(&key)?.is_some())
+}
+
+pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {
+    let stored = row::read(call)?.ok_or_else(Error::not_found)?;
+    let header = &stored.header;
+    let number = wanted_version(call, header)?;
+    let version = header.version(number).ok_or_else(Error::not_found)?;
+    let metadata = describe(header, number, version, call);
+    let warnings = expiry::warnings(header, call.now);
+    if header.is_withheld(version, call.now) {
+        let data = Data::Json(payload::answer(&ReadAnswer { data: None, metadata })?);
+        return Ok(Response { data, warnings, status: Some(404), ..Response::default() });
+    }
+    let answer = if number == header.current() {
+        payload::answer(&ReadAnswer { data: Some(payload::parse(stored.payload())?), metadata })?
+    } else {
+        let older = row::payload_of(call, &stored, number)?;
+        payload::answer(&ReadAnswer { data: Some(payload::parse(older.expose())?), metadata })?
+    };
+    Ok(Response { data: Data::Json(answer), warnings, ..Response::default() })
+}
+
+pub(super) fn write(call: &mut Call<'_>) -> Result<Response, Error> {
+    writable_path(call)?;
+    let payload = payload::data_text(call.request)?;
+    let config = config::load(call)?;
+    let stored = row::read(call)?;
+    check_version(call, stored.as_ref(), &config)?;
+    add_version(call, stored, payload.expose(), &config)
+}
+
+pub(super) fn patch(call: &mut Call<'_>) -> Result<Response, Error> {
+    writable_path(call)?;
+    let change = payload::data_text(call.request)?;
+    let config = config::load(call)?;
+    let stored = row::read(call)?.ok_or_else(Error::not_found)?;
+    let version = stored.header.version(stored.header.current()).ok_or_else(Error::not_found)?;
+    if stored.header.is_withheld(version, call.now) {
+        return Err(Error::not_found());
+    }
+    check_version(call, Some(&stored), &config)?;
+    let merged = payload::merge(Some(payload::parse(stored.payload())?), payload::parse(change.expose())?)?;
+    add_version(call, Some(stored), merged.get().as_bytes(), &config)
+}
+
+/// The request's `options`.
+fn options(call: &Call<'_>) -> Result<Fields, Error> {
+    Ok(Fields(call.fields().map("options")?.unwrap_or_default()))
+}
+
+/// Check-and-set: the version that the writer believes to be the current one.
+fn check_version(call: &Call<'_>, stored: Option<&Stored>, config: &Config) -> Result<(), Error> {
+    let options = options(call)?;
+    let current = stored.map_or(0, |stored| stored.header.current());
+    let is_required = config.cas_required || stored.is_some_and(|stored| stored.header.settings.cas_required);
+    let given =
+        options.integer("cas").map_err(|_| Error::invalid("error parsing check-and-set parameter"))?;
+    match given {
+        Some(expected) if u64::try_from(expected) == Ok(current) => Ok(()),
+        Some(_) => Err(Error::invalid("check-and-set parameter did not match the current version")),
+        None if is_required => Err(Error::invalid("check-and-set parameter required for this call")),
+        None => Ok(()),
+    }
+}
+
+/// Writes a payload as the new current version, moves the one before it aside and drops what is kept no longer.
+fn add_version(
+    call: &mut Call<'_>,
+    stored: Option<Stored>,
+    payload: &[u8],
+    config: &Config,
+) -> Result<Response, Error> {
+    let now = call.now;
+    let mut header = stored.as_ref().map_or_else(|| Header::new(now), |stored| stored.header.clone());
+    let previous = header.current();
+    let kept = header.versions_kept(config.max_versions);
+    if let Some(stored) = stored.filter(|stored| kept > 1 && !stored.payload().is_empty()) {
+        let key = row::version_key(call, previous);
+        call.tx.put(&key, stored.payload().to_vec())?;
+    }
+    let lifetime = config.version_lifetime(header.settings.delete_version_after);
+    let version =
+        Version { created: now, deletion: lifetime.map(|lifetime| now.plus(lifetime)), is_destroyed: false };
+    header.versions.push(version.clone());
+    header.updated = now;
+    while header.versions.len() as u64 > kept {
+        // With one version kept, the one before was not moved aside.
+        if !(header.first == previous && kept == 1)
+            && header.version(header.first).is_some_and(|v| !v.is_destroyed)
+        {
+            let key = row::version_key(call, header.first);
+            call.tx.delete(&key)?;
+        }
+        header.versions.remove(0);
+        header.first += 1;
+    }
+    let end = options(call)?.time("expires_at")?;
+    if end.is_some() {
+        expiry::set(call, &mut header, end)?;
+    }
+    row::write(call, &header, payload)?;
+    let answer = payload::answer(&describe(&header, header.current(), &version, call))?;
+    let warnings = expiry::warnings(&header, now);
+    Ok(Response { data: Data::Json(answer), warnings, ..Response::default() })
+}
+
+/// Deletes the current version softly: `undelete/` brings it back.
+pub(super) fn delete(call: &mut Call<'_>) -> Result<Response, Error> {
+    let Some(mut stored) = row::read(call)? else { return Ok(Response::default()) };
+    let current = stored.header.current();
+    let now = call.now;
+    let Some(version) = stored.header.version_mut(current) else { return Ok(Response::default()) };
+    if version.is_destroyed || version.is_deleted(now) {
+        return Ok(Response::default());
+    }
+    version.deletion = Some(now);
+    stored.header.updated = now;
+    row::write(call, &stored.header, stored.payload())?;
+    Ok(Response::default())
+}

@@ -1,0 +1,10 @@
+//! Secrets engines.
+
+mod kv;
+
+use strongroom_kernel::Backend;
+
+pub(crate) fn all() -> Vec<&'static Backend> {
+    // Without a version a mount is of the first of its kind.
+    vec![&kv::V1, &kv::V2]
+}

@@ -144,7 +144,8 @@ pub(crate) fn look_up(
     let (row, entry) = tokens::find_row(tx, home, token)?.ok_or_else(unknown)?;
     let caller = Arc::new(build(kernel, tx, topology, entry, Some(row), now)?);
     // A token with counted uses changes with every use; and what was read before a revocation must not stay.
-    if caller.token.num_uses == 0 && kernel.marks().tokens == marks.tokens {
+    let is_current = kernel.opened().is_ok_and(|open| open.topology.generation == topology.generation);
+    if caller.token.num_uses == 0 && is_current && kernel.marks().tokens == marks.tokens {
         kernel.callers.keep(row, caller.clone());
     }
     Ok(caller)
@@ -159,6 +160,9 @@ fn build(
     now: Timestamp,
 ) -> Result<Caller, Error> {
     let Marks { policies: policy_epoch, identity: identity_epoch, .. } = tx.marks();
+    if entry.mount != 0 && !is_mounted(topology, entry.namespace, entry.mount) {
+        return Err(Error::denied().with_detail("the auth mount that the token came from is gone"));
+    }
     let identity = match entry.entity_id.as_str() {
         "" => None,
         id => identity::load(tx, topology, entry.namespace, id)?,
@@ -192,4 +196,9 @@ fn build(
     policies.sort_unstable();
     policies.dedup();
     Ok(Caller { token: entry, row, acl, identity, policies, identity_policies, policy_epoch, identity_epoch })
+}
+
+fn is_mounted(topology: &Topology, namespace: u64, mount: u64) -> bool {
+    let namespace = topology.namespace_by_id(namespace);
+    namespace.is_some_and(|namespace| namespace.mounts.values().any(|found| found.record.id == mount))
 }

@@ -237,7 +237,12 @@ impl Kernel {
     fn apply(&self, effects: &[Effect]) {
         for effect in effects {
             match effect {
-                Effect::Topology => self.reload_topology(),
+                Effect::Topology => {
+                    self.reload_topology();
+                    // Tokens of a mount that is gone end with it.
+                    self.token_generation.fetch_add(1, Ordering::AcqRel);
+                    self.callers.clear();
+                }
                 Effect::Policies => self.policies.advance(),
                 Effect::Identity => {
                     self.identity_epoch.fetch_add(1, Ordering::AcqRel);

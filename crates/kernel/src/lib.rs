@@ -23,6 +23,7 @@ mod policies;
 pub mod policy;
 mod pool;
 mod quotas;
+mod removal;
 mod request;
 mod route;
 mod seal;

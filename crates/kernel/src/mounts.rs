@@ -1,6 +1,8 @@
 //! Mounts: which secrets engine or auth method answers under which path, and with what settings.
 
 use crate::backend::{Backend, Class};
+use crate::effect::Effect;
+use crate::error::Error;
 use crate::namespaces::kernel_space;
 use crate::transaction::{Key, Record, Space, Table, Tx};
 use serde::{Deserialize, Serialize};
@@ -44,6 +46,9 @@ pub struct MountRecord {
     /// Set while its data is being removed; requests no longer reach it.
     #[serde(default)]
     pub is_tainted: bool,
+    /// Where it stood before it was moved: what it made there is found by these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_paths: Vec<String>,
 }
 
 /// What `tune` sets. A zero duration means the server's default.
@@ -104,7 +109,39 @@ pub(crate) fn mounts_key(tx: &Tx<'_>, namespace: u64) -> Key {
     tx.table(kernel_space(namespace), MOUNTS)
 }
 
-/// Finds a mount again when only its id is known (a lease's, a token's).
+/// The mount table of a namespace, with the mounts that are being removed.
+pub(crate) fn read_table(tx: &mut Tx<'_>, namespace: u64) -> Result<MountTable, Error> {
+    let key = mounts_key(tx, namespace);
+    Ok(tx.record(&key)?.unwrap_or_default())
+}
+
+/// Writes a changed mount table; requests are routed by it once it is committed.
+pub(crate) fn write_table(tx: &mut Tx<'_>, namespace: u64, table: &MountTable) -> Result<(), Error> {
+    let key = mounts_key(tx, namespace);
+    tx.put_record(&key, table)?;
+    tx.after_commit(Effect::Topology);
+    Ok(())
+}
+
+impl MountTable {
+    /// The mounts that are in use.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &MountRecord> {
+        self.mounts.iter().filter(|mount| !mount.is_tainted)
+    }
+
+    /// The mount in use at a path.
+    pub(crate) fn find(&self, path: &str) -> Option<&MountRecord> {
+        self.live().find(|mount| mount.path == path)
+    }
+
+    pub(crate) fn find_mut(&mut self, path: &str) -> Option<&mut MountRecord> {
+        self.mounts.iter_mut().find(|mount| !mount.is_tainted && mount.path == path)
+    }
+}
+
+/// Finds a mount again when only its id is known (a lease's, a token's). One that is being removed is found too: it
+/// takes back what it handed out.
 pub(crate) fn by_id(topology: &crate::topology::Topology, namespace: u64, id: u64) -> Option<Arc<Mount>> {
-    topology.namespace_by_id(namespace)?.mounts.values().find(|mount| mount.record.id == id).cloned()
+    let namespace = topology.namespace_by_id(namespace)?;
+    namespace.mounts.values().chain(&namespace.retiring).find(|mount| mount.record.id == id).cloned()
 }

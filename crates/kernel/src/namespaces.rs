@@ -39,6 +39,8 @@ pub struct Namespace {
     pub record: NamespaceRecord,
     /// By path with its slash, `auth/` included for auth methods.
     pub mounts: HashMap<Box<str>, Arc<Mount>>,
+    /// Mounts that are being removed: requests do not reach them, their leases still do.
+    pub retiring: Vec<Arc<Mount>>,
 }
 
 impl Namespace {

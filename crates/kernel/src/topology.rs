@@ -29,16 +29,15 @@ impl Topology {
             let key = mounts_key(tx, record.id);
             let table = tx.record::<MountTable>(&key)?.unwrap_or_default();
             let old = previous.and_then(|topology| topology.by_id.get(&record.id));
-            let mounts = table
-                .mounts
-                .into_iter()
-                .filter(|mount| !mount.is_tainted)
-                .filter_map(|mount| {
-                    let path: Box<str> = mount.path.as_str().into();
-                    instance(mount, record.id, registry, old).map(|mount| (path, mount))
-                })
-                .collect();
-            let namespace = Arc::new(Namespace { record, mounts });
+            let namespace_id = record.id;
+            let instances = table.mounts.into_iter().filter_map(|mount| {
+                let is_tainted = mount.is_tainted;
+                instance(mount, namespace_id, registry, old).map(|mount| (is_tainted, mount))
+            });
+            let (retiring, live): (Vec<_>, Vec<_>) = instances.partition(|(is_tainted, _)| *is_tainted);
+            let retiring = retiring.into_iter().map(|(_, mount)| mount).collect();
+            let mounts = live.into_iter().map(|(_, mount)| (mount.path().into(), mount)).collect();
+            let namespace = Arc::new(Namespace { record, mounts, retiring });
             by_id.insert(namespace.id(), namespace.clone());
             namespaces.insert(namespace.path().clone(), namespace);
         }
@@ -111,7 +110,9 @@ fn instance(
         tracing::error!(kind = %record.kind, path = %record.path, "no backend of this type: the mount is not served");
         return None;
     };
-    let memory = match old.and_then(|old| old.mounts.values().find(|mount| mount.record.id == record.id)) {
+    let memory = match old
+        .and_then(|old| old.mounts.values().chain(&old.retiring).find(|mount| mount.record.id == record.id))
+    {
         Some(mount) if std::ptr::eq(mount.backend, backend) => mount.memory.clone(),
         _ => (backend.memory)(),
     };

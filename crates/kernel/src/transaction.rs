@@ -53,6 +53,7 @@ pub struct Tx<'s> {
     snapshot: Box<dyn Snapshot + 's>,
     keys: Arc<Keys>,
     writable: bool,
+    is_tracking: bool,
     reads: Vec<Read>,
     writes: BTreeMap<Vec<u8>, Option<SecretBytes>>,
     effects: Vec<Effect>,
@@ -88,6 +89,7 @@ impl<'s> Tx<'s> {
             snapshot,
             keys,
             writable,
+            is_tracking: writable,
             reads: Vec::new(),
             writes: BTreeMap::new(),
             effects: Vec::new(),
@@ -159,7 +161,7 @@ impl<'s> Tx<'s> {
         if let Some(written) = self.writes.get(&key.bytes) {
             return Ok(written.as_ref().map(SecretBytes::duplicate));
         }
-        if self.writable {
+        if self.is_tracking {
             self.reads.push(Read::Key(key.bytes.clone()));
         }
         match self.snapshot.read(&key.bytes)? {
@@ -170,9 +172,18 @@ impl<'s> Tx<'s> {
 
     /// Makes the commit fail if the entry changes meanwhile, without reading it.
     pub fn depend_on(&mut self, key: &Key) {
-        if self.writable {
+        if self.is_tracking {
             self.reads.push(Read::Key(key.bytes.clone()));
         }
+    }
+
+    /// Runs `work` without noting what it reads: the commit does not fail when that changes meanwhile. For what nobody
+    /// else uses any longer.
+    pub(crate) fn untracked<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.is_tracking, false);
+        let result = work(self);
+        self.is_tracking = before;
+        result
     }
 
     pub fn put(&mut self, key: &Key, value: Vec<u8>) -> Result<(), Error> {
@@ -348,7 +359,7 @@ impl<'s> Tx<'s> {
 
     /// Merges the snapshot with this transaction's own writes.
     fn scan_from(&mut self, start: &[u8], end: Option<Vec<u8>>, visit: &mut Visit<'_>) -> Result<(), Error> {
-        if self.writable {
+        if self.is_tracking {
             self.reads.push(Read::Range { start: start.to_vec(), end: end.clone() });
         }
         let upper = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);

@@ -2,7 +2,10 @@
 
 mod audit;
 mod explain;
+mod fields;
 mod init;
+mod internal_ui;
+mod mount_config;
 mod mounts;
 mod policies;
 
@@ -31,7 +34,15 @@ pub(crate) struct Rekey {}
 /// The making of a root token that is under way.
 pub(crate) struct GenerateRoot {}
 
-const TABLES: &[&[Route]] = &[audit::ROUTES, init::ROUTES, mounts::ROUTES, policies::ROUTES];
+// One a line: several areas are added at a time.
+#[rustfmt::skip]
+const TABLES: &[&[Route]] = &[
+    audit::ROUTES,
+    init::ROUTES,
+    internal_ui::ROUTES,
+    mounts::ROUTES,
+    policies::ROUTES,
+];
 
 static SYSTEM: Backend = Backend::new("system", Class::Secret, "The server's own settings.", TABLES);
 static CUBBYHOLE: Backend =
@@ -92,6 +103,7 @@ pub(crate) fn new_mount(
         seal_wrap: false,
         external_entropy_access: false,
         is_tainted: false,
+        former_paths: Vec::new(),
     }
 }
 
@@ -115,7 +127,8 @@ pub(crate) fn root_token(
         display_name: "root".to_owned(),
         ..tokens::blank(ROOT_NAMESPACE, "auth/token/root", now)
     };
-    let root = crate::namespaces::Namespace { record: root_record(), mounts: HashMap::new() };
+    let root =
+        crate::namespaces::Namespace { record: root_record(), mounts: HashMap::new(), retiring: Vec::new() };
     Ok(tokens::create(tx, kernel.entropy(), &root, NewToken { entry, id })?.token)
 }
 

@@ -296,6 +296,23 @@ pub(crate) fn entries_of(
     })
 }
 
+/// The rows of the orphans that were made at or below a path (the tokens of logins are), at most `limit`.
+pub(crate) fn orphans_below(
+    tx: &mut Tx<'_>,
+    namespace: u64,
+    path: &str,
+    limit: usize,
+) -> Result<Vec<TokenRow>, Error> {
+    let table = tx.table(kernel_space(namespace), BY_PATH);
+    let folder = tx.path_key(&table, path);
+    let mut rows = Vec::new();
+    tx.entries(&folder, &mut |rest, _| {
+        rows.extend(rest.last_chunk().map(|row| TokenRow(*row)));
+        Ok(if rows.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(rows)
+}
+
 /// An entry with nothing in it but what every token has.
 pub(crate) fn blank(namespace: u64, path: &str, now: Timestamp) -> TokenEntry {
     TokenEntry {

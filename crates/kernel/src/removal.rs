@@ -1,0 +1,132 @@
+//! Taking away what was disabled. Disabling is one commit that hides a mount; its data then goes in bounded
+//! batches, each of its own commit, so that a crash in between only delays the rest.
+
+use crate::backend::{Class, Tidied};
+use crate::error::Error;
+use crate::grants::{end_lease, revoke_token};
+use crate::identity;
+use crate::kernel::Kernel;
+use crate::leases;
+use crate::mounts::{self, Mount};
+use crate::tokens::{self, Children};
+use crate::transaction::{Intent, Tx};
+use std::sync::Arc;
+use strongroom_storage::CommitError;
+
+/// Entries that go in one commit.
+const BATCH_ENTRIES: usize = 512;
+/// Tokens and leases of a path that are looked at in one step.
+const LOOKED_AT_MAX: usize = 100_000;
+
+/// How far a removal has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    Done,
+    /// There is more to be removed.
+    More,
+    /// Leases are being taken back; what they need must stay until then.
+    Waiting,
+}
+
+impl Kernel {
+    /// Removes one batch of what was disabled. To be called regularly; it says whether there is more to be done now.
+    pub fn clean_up(self: &Arc<Self>) -> Result<Tidied, Error> {
+        let open = self.opened()?;
+        let mut more = Tidied::All;
+        for namespace in open.topology.namespaces() {
+            for mount in &namespace.retiring {
+                let mut tx = self.begin(&open.keys, Intent::Write)?;
+                let removal = remove_mount(self, &mut tx, mount)?;
+                if tx.is_changed() {
+                    let (transaction, effects) = tx.finish(self.entropy());
+                    match self.commit_blocking(transaction, effects) {
+                        Ok(_) => {}
+                        Err(CommitError::Conflict) => more = Tidied::More,
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                if removal == Removal::More {
+                    more = Tidied::More;
+                }
+            }
+        }
+        Ok(more)
+    }
+}
+
+/// Removes a batch of what a hidden mount leaves behind, and at last its record.
+pub(crate) fn remove_mount(kernel: &Kernel, tx: &mut Tx<'_>, mount: &Mount) -> Result<Removal, Error> {
+    // Nobody writes below a hidden mount any longer: what is read here need not hold the commit back.
+    let removal = tx.untracked(|tx| -> Result<Removal, Error> {
+        let paths = std::iter::once(&mount.record.path).chain(&mount.record.former_paths);
+        let mut removal = Removal::Done;
+        for path in paths {
+            if mount.record.class == Class::Auth && revoke_tokens(kernel, tx, mount, path)? == Removal::More {
+                return Ok(Removal::More);
+            }
+            match end_leases(kernel, tx, mount, path)? {
+                Removal::More => return Ok(Removal::More),
+                Removal::Waiting => removal = Removal::Waiting,
+                Removal::Done => {}
+            }
+        }
+        if removal == Removal::Waiting {
+            return Ok(removal);
+        }
+        let space = tx.space(mount.space());
+        match tx.delete_entries(&space, BATCH_ENTRIES)? {
+            BATCH_ENTRIES.. => Ok(Removal::More),
+            _ => Ok(Removal::Done),
+        }
+    })?;
+    if removal == Removal::Done {
+        identity::forget_mount(tx, mount.namespace, &mount.record.accessor)?;
+        let mut table = mounts::read_table(tx, mount.namespace)?;
+        table.mounts.retain(|record| record.id != mount.record.id);
+        mounts::write_table(tx, mount.namespace, &table)?;
+    }
+    Ok(removal)
+}
+
+fn revoke_tokens(kernel: &Kernel, tx: &mut Tx<'_>, mount: &Mount, path: &str) -> Result<Removal, Error> {
+    let mut revoked = 0;
+    for row in tokens::orphans_below(tx, mount.namespace, path, LOOKED_AT_MAX)? {
+        // Another mount may stand at a former path by now.
+        let is_ours =
+            tokens::read(tx, mount.namespace, row)?.is_some_and(|entry| entry.mount == mount.record.id);
+        if is_ours {
+            revoke_token(kernel, tx, mount.namespace, row, Children::Revoke)?;
+            revoked += 1;
+        }
+        if revoked >= BATCH_ENTRIES {
+            return Ok(Removal::More);
+        }
+    }
+    Ok(Removal::Done)
+}
+
+fn end_leases(kernel: &Kernel, tx: &mut Tx<'_>, mount: &Mount, path: &str) -> Result<Removal, Error> {
+    let now = kernel.now();
+    let mut changed = 0;
+    let mut removal = Removal::Done;
+    for id in leases::below(tx, mount.namespace, path, LOOKED_AT_MAX)? {
+        let Some(lease) = leases::read(tx, mount.namespace, &id)? else { continue };
+        if lease.mount != mount.record.id {
+            continue;
+        }
+        if mount.backend.revoke.is_none() {
+            leases::remove(tx, &lease)?;
+            changed += 1;
+        } else {
+            removal = Removal::Waiting;
+            if lease.expires > now {
+                end_lease(tx, mount.namespace, &id, now)?;
+                changed += 1;
+            }
+        }
+        if changed >= BATCH_ENTRIES {
+            return Ok(Removal::More);
+        }
+    }
+    Ok(removal)
+}

@@ -151,7 +151,7 @@ pub(crate) fn look_up(
     Ok(caller)
 }
 
-fn build(
+pub(crate) fn build(
     kernel: &Kernel,
     tx: &mut Tx<'_>,
     topology: &Topology,

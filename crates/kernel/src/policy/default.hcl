@@ -17,6 +17,11 @@ path "sys/internal/ui/resultant-acl" {
   capabilities = ["read"]
 }
 
+# It may ask why something was denied to it.
+path "sys/internal/explain" {
+  capabilities = ["update"]
+}
+
 # It may read the entity that it belongs to.
 path "identity/entity/id/{{identity.entity.id}}" {
   capabilities = ["read"]

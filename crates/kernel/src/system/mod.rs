@@ -38,6 +38,7 @@ pub(crate) struct GenerateRoot {}
 #[rustfmt::skip]
 const TABLES: &[&[Route]] = &[
     audit::ROUTES,
+    explain::ROUTES,
     init::ROUTES,
     internal_ui::ROUTES,
     mounts::ROUTES,

@@ -29,7 +29,25 @@ pub struct Call<'a> {
     pub now: Timestamp,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// Does something as another mount would, for the kernel speaks for it (renewals, revocations). None if there is
+    /// no such mount.
+    pub(crate) fn at_mount<T>(
+        &mut self,
+        namespace: u64,
+        mount: u64,
+        act: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        let topology: &'a Topology = self.topology;
+        let namespace = topology.namespace_by_id(namespace)?;
+        let mount = namespace.mounts.values().find(|candidate| candidate.record.id == mount)?;
+        let namespace_before = std::mem::replace(&mut self.namespace, namespace);
+        let mount_before = std::mem::replace(&mut self.mount, mount.clone());
+        let done = act(self);
+        (self.namespace, self.mount) = (namespace_before, mount_before);
+        Some(done)
+    }
+
     /// What the route's pattern took under a name; empty if the pattern has no such name.
     pub fn capture(&self, name: &str) -> &str {
         self.captures.iter().find(|(captured, _)| *captured == name).map_or("", |(_, value)| value.as_str())

@@ -12,7 +12,7 @@ use crate::tokens::{self, Children, Created, NewToken, Parent, TokenEntry, Token
 use crate::transaction::Tx;
 use std::time::Duration;
 use strongroom_crypto::token::random_base62;
-use strongroom_secret::Timestamp;
+use strongroom_secret::{Timestamp, format_duration};
 
 const LEASE_ID_CHARACTERS: usize = 24;
 
@@ -52,25 +52,56 @@ pub(crate) fn bound_ttl(
     age: Duration,
 ) -> Lifetime {
     let mut warnings = Vec::new();
+    let is_set = |limit: &Duration| !limit.is_zero();
+    let cap = [ttl_max, explicit_max].into_iter().filter(is_set).fold(system_max, Duration::min);
     let mut ttl = if wished.is_zero() { default_ttl } else { wished };
-    let mut cap = system_max;
-    if !ttl_max.is_zero() {
-        cap = cap.min(ttl_max);
-    }
     let left = cap.saturating_sub(age);
     if ttl > left {
         if !wished.is_zero() {
-            warnings.push(format!(
-                "TTL of {:?} exceeded the effective max_ttl of {:?}; TTL value is capped accordingly",
-                wished, cap
-            ));
+            warnings.push(capped("TTL", wished, "TTL", cap));
         }
         ttl = left;
     }
-    if !explicit_max.is_zero() {
-        ttl = ttl.min(explicit_max.saturating_sub(age));
-    }
     Lifetime { ttl, warnings }
+}
+
+fn capped(what: &str, wished: Duration, short: &str, cap: Duration) -> String {
+    format!(
+        "{what} of {:?} exceeded the effective max_ttl of {:?}; {short} value is capped accordingly",
+        format_duration(wished),
+        format_duration(cap)
+    )
+}
+
+/// How long a token asks to live. Zero means unset.
+pub(crate) struct TokenLifetime {
+    pub ttl: Duration,
+    pub period: Duration,
+    pub ttl_max: Duration,
+    pub explicit_ttl_max: Duration,
+}
+
+impl TokenLifetime {
+    /// Bounds it for a token of some age. A periodic token lives for its period from now on: its age counts against
+    /// its explicit maximum alone.
+    pub(crate) fn bound(&self, ttls: (Duration, Duration), age: Duration) -> Lifetime {
+        if self.period.is_zero() {
+            return bound_ttl(ttls, self.ttl, self.ttl_max, self.explicit_ttl_max, age);
+        }
+        let (_, system_max) = ttls;
+        let mut warnings = Vec::new();
+        let mut ttl = self.period;
+        if ttl > system_max {
+            warnings.push(capped("period", ttl, "period", system_max));
+            ttl = system_max;
+        }
+        let left = self.explicit_ttl_max.saturating_sub(age);
+        if !self.explicit_ttl_max.is_zero() && ttl > left {
+            warnings.push(capped("TTL", ttl, "TTL", self.explicit_ttl_max));
+            ttl = left;
+        }
+        Lifetime { ttl, warnings }
+    }
 }
 
 /// The policies of a new token: clean names, `default` unless refused, never `root`.
@@ -108,8 +139,13 @@ fn log_in(call: &mut Call<'_>, grant: LoginGrant, warnings: &mut Vec<String>) ->
         _ => identity::on_login(&mut call.tx, call.kernel.entropy(), &call.mount, &grant, call.now)?,
     };
     let ttls = mount_ttls(call.kernel, &call.mount);
-    let wished = if settings.period.is_zero() { settings.ttl } else { settings.period };
-    let lifetime = bound_ttl(ttls, wished, settings.ttl_max, settings.explicit_ttl_max, Duration::ZERO);
+    let wish = TokenLifetime {
+        ttl: settings.ttl,
+        period: settings.period,
+        ttl_max: settings.ttl_max,
+        explicit_ttl_max: settings.explicit_ttl_max,
+    };
+    let lifetime = wish.bound(ttls, Duration::ZERO);
     warnings.extend(lifetime.warnings);
     let mount_name = call.mount.path().trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
     let display_name = match grant.display_name.as_str() {

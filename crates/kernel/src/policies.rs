@@ -167,6 +167,12 @@ impl PolicyCache {
         Ok(acl)
     }
 
+    /// Whether there is a policy of this name.
+    pub(crate) fn exists(&self, tx: &mut Tx<'_>, namespace: u64, name: PolicyName) -> Result<bool, Error> {
+        let epoch = tx.marks().policies;
+        Ok(self.parsed(tx, namespace, name, epoch)?.is_some())
+    }
+
     fn parsed(
         &self,
         tx: &mut Tx<'_>,

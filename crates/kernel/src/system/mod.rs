@@ -49,7 +49,7 @@ static SYSTEM: Backend = Backend::new("system", Class::Secret, "The server's own
 static CUBBYHOLE: Backend =
     Backend::new("cubbyhole", Class::Secret, "A place of its own for every token.", &[cubbyhole::ROUTES]);
 static IDENTITY: Backend = Backend::new("identity", Class::Secret, "Who is behind the tokens.", &[]);
-static TOKEN: Backend = Backend::new("token", Class::Auth, "Token based credentials.", &[]);
+static TOKEN: Backend = Backend::new("token", Class::Auth, "Token based credentials.", tokens::TABLES);
 
 /// The backends that every namespace has.
 pub(crate) fn backends() -> Vec<&'static Backend> {

@@ -3,12 +3,18 @@
 //! A token is stored as a keyed hash. Its accessor follows from it by another keyed hash, and its row is found by a hash
 //! of the accessor, so that one row serves both look-ups. The token's lease is part of the row.
 
+mod creation;
 mod entry;
 mod expiry;
+mod roles;
+mod routes;
+mod settings;
 mod store;
 
 pub use entry::{Parent, TokenEntry, TokenKind, TokenRow, TokenSettings, TokenType};
 pub(crate) use expiry::{EXPIRY, ExpiryKind, due, expiry_key};
+pub(crate) use routes::{TABLES, page};
+pub use settings::{cidr, cidr_text};
 pub(crate) use store::{
     Children, batch_entry, blank, by_accessor, create, entries_of, find_row, namespace_suffix, orphans_below,
     read, revoke_tree, row_of_accessor, row_of_token, save, take_use,

@@ -42,6 +42,11 @@ impl Environment {
         Self { values, home: None }
     }
 
+    /// A variable by its whole name, if it is one of ours.
+    pub fn named(&self, name: &str) -> Option<&SecretString> {
+        self.values.get(name)
+    }
+
     /// `STRONGROOM_name`, else `VAULT_name`. An empty variable counts as unset.
     pub fn setting(&self, name: &str) -> Option<&str> {
         let ours = self.values.get(&format!("STRONGROOM_{name}"));

@@ -16,6 +16,7 @@ mod identity;
 mod kernel;
 mod leases;
 mod lockout;
+mod maintenance;
 mod mounts;
 mod namespaces;
 mod pipeline;

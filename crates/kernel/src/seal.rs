@@ -201,6 +201,16 @@ impl Kernel {
 
     /// Makes the keys, the first mounts and the root token.
     pub fn initialize(self: &Arc<Self>, unseal: Sharing, recovery: Sharing) -> Result<Initialized, Error> {
+        self.initialize_with(unseal, recovery, None)
+    }
+
+    /// As [`Self::initialize`], with a root token that the caller chose.
+    pub fn initialize_with(
+        self: &Arc<Self>,
+        unseal: Sharing,
+        recovery: Sharing,
+        root_token: Option<SecretString>,
+    ) -> Result<Initialized, Error> {
         if self.is_initialized()? {
             return Err(Error::invalid("Vault is already initialized"));
         }
@@ -214,7 +224,7 @@ impl Kernel {
             Seal::Auto(seal) => self.auto_record(&**seal, &root_key, recovery.check()?)?,
         };
         let mut tx = self.begin(&keys, Intent::Write)?;
-        let root_token = system::first_records(self, &mut tx, now)?;
+        let root_token = system::first_records(self, &mut tx, now, root_token)?;
         let (mut transaction, effects) = tx.finish(self.entropy());
         self.add_bare(&mut transaction, SEAL_ROW, seal_bytes(&record)?);
         self.add_bare(&mut transaction, KEYRING_ROW, sealed_keyring);

@@ -47,7 +47,7 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Quota(command) => collection::quota(context, command),
         Command::Audit(command) => audit::run(context, command),
         Command::Token(command) => token::run(context, command),
-        Command::Server(args) => Ok(server::run(&args)?),
+        Command::Server(args) => server::run(&args, &context.environment, context.output.face),
         Command::Print(command) => token::print(context, &command),
         Command::Operator(command) => operator::run(context, command),
         Command::Completions(args) => manual::completions(context, &args),

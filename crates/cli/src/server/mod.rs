@@ -1,13 +1,38 @@
-//! The `server` command.
+//! The `server` command: reads the configuration, wires the real clock, randomness, store, kernel and door, and runs.
 
+mod config;
+mod dev;
+mod hardening;
+mod logging;
+mod seal;
+
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::persona::Face;
+use crate::system::{SystemClock, SystemEntropy};
 use clap::Args;
+use config::{Config, ListenerConfig, Store};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use strongroom_http::tls::TlsReloader;
+use strongroom_http::{Door, ForwardedFor, Listener, Options};
+use strongroom_kernel::audit::Permissions;
+use strongroom_kernel::{AuditParts, Kernel, KernelParts, KernelSettings, Seal};
+use strongroom_secret::{Clock, Entropy};
+use strongroom_storage::embedded::{EmbeddedOptions, Rollback};
+use strongroom_storage::{EmbeddedStorage, MemoryStorage, Storage};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What clients decide by which version of Vault's API they may use.
+const API_VERSION: &str = "1.14.8";
 
 /// Starts a server.
 #[derive(Debug, Args)]
 pub struct ServerArgs {
-    /// A server for development: in memory, initialised, unsealed, with a known root token. Nothing outlives it
+    /// A server for development: in a temporary folder, initialised, unsealed, with a known root token. Nothing
+    /// outlives it
     #[arg(long)]
     pub dev: bool,
     /// The root token of the development server
@@ -22,7 +47,7 @@ pub struct ServerArgs {
     /// The development server makes a certificate and serves https
     #[arg(long)]
     pub dev_tls: bool,
-    /// A configuration file (HCL or JSON), or a folder of them
+    /// A configuration file (TOML, HCL or JSON), or a folder of them
     #[arg(long, value_name = "FILE|FOLDER")]
     pub config: Vec<PathBuf>,
     #[arg(long, value_name = "LEVEL", help = "trace, debug, info, warn or error")]
@@ -33,7 +58,235 @@ pub struct ServerArgs {
     pub log_file: Option<PathBuf>,
 }
 
-pub fn run(args: &ServerArgs) -> anyhow::Result<ExitCode> {
-    let _ = args;
-    anyhow::bail!("this build has no server")
+/// Runs a server until it is told to stop.
+pub fn run(args: &ServerArgs, environment: &Environment, face: Face) -> Result<ExitCode, Failure> {
+    if args.dev {
+        return dev::run(args, environment, face);
+    }
+    if args.config.is_empty() {
+        return Err(Failure::usage("a server needs --config FILE, or --dev for a trial"));
+    }
+    let config = config::load(&args.config)?;
+    let level = args.log_level.as_deref().or(environment.setting("LOG_LEVEL")).or(config.log_level.as_deref());
+    let format = args.log_format.as_deref().or(environment.setting("LOG_FORMAT")).or(config.log_format.as_deref());
+    let _log = logging::start(level, format, args.log_file.as_deref().or(config.log_file.as_deref()))?;
+    logging::warn_of(&config);
+    hardening::apply();
+    let parts = Parts::new(&config, environment)?;
+    let kernel = parts.kernel(&config);
+    let seal_failure = kernel.unseal_automatically().err();
+    let _pid_file = config.pid_file.as_deref().map(PidFile::write).transpose()?;
+    runtime()?.block_on(async {
+        let (door, tls) = bind(&config.listeners, &parts, &kernel).await?;
+        announce(&config, &door, &kernel);
+        if let Some(error) = seal_failure {
+            tracing::error!(detail = ?error.detail, "the server stays sealed: {}", error.messages.join("; "));
+        }
+        serve(door, tls, kernel).await
+    })
+}
+
+/// What the real world gives to the kernel.
+struct Parts {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    storage: Arc<dyn Storage>,
+    seal: parking_lot::Mutex<Option<Seal>>,
+}
+
+impl Parts {
+    fn new(config: &Config, environment: &Environment) -> Result<Self, Failure> {
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let seal = seal::seal(&config.seal, environment, entropy.clone())?;
+        Ok(Self {
+            clock: Arc::new(SystemClock::new()),
+            storage: open_store(&config.store, &*entropy)?,
+            entropy,
+            seal: parking_lot::Mutex::new(Some(seal)),
+        })
+    }
+
+    fn kernel(&self, config: &Config) -> Arc<Kernel> {
+        let defaults = KernelSettings::default();
+        Kernel::new(KernelParts {
+            storage: self.storage.clone(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            backends: strongroom_backends::all(),
+            seal: self.seal.lock().take().unwrap_or(Seal::Shamir),
+            audit: AuditParts {
+                permissions: Permissions {
+                    directories: config.audit_directories.clone(),
+                    network: config.audit_network,
+                    ..Permissions::default()
+                },
+                ..AuditParts::default()
+            },
+            settings: KernelSettings {
+                cluster_name: config.cluster_name.clone(),
+                default_lease_ttl: config.default_lease_ttl.unwrap_or(defaults.default_lease_ttl),
+                max_lease_ttl: config.max_lease_ttl.unwrap_or(defaults.max_lease_ttl),
+                heavy_threads: std::thread::available_parallelism().map_or(2, usize::from),
+                version: API_VERSION.to_owned(),
+                explain_denials: config.explain_denials,
+                api_address: config.api_address.clone(),
+                storage_type: match config.store {
+                    Store::Embedded { .. } => "file".to_owned(),
+                    Store::Memory => "inmem".to_owned(),
+                },
+                ..defaults
+            },
+        })
+    }
+}
+
+fn open_store(store: &Store, entropy: &dyn Entropy) -> Result<Arc<dyn Storage>, Failure> {
+    match store {
+        Store::Memory => Ok(Arc::new(MemoryStorage::new())),
+        Store::Embedded { folder, accept_rollback } => {
+            let rollback = if *accept_rollback { Rollback::Accept } else { Rollback::Refuse };
+            let options = EmbeddedOptions { rollback, ..EmbeddedOptions::default() };
+            let storage = EmbeddedStorage::open(folder, entropy, &options)
+                .map_err(|error| Failure::other(error.to_string()))?;
+            Ok(Arc::new(storage))
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::other(format!("the threads of the server cannot be started: {error}")))
+}
+
+async fn bind(
+    listeners: &[ListenerConfig],
+    parts: &Parts,
+    kernel: &Arc<Kernel>,
+) -> Result<(Door, Vec<Arc<TlsReloader>>), Failure> {
+    let mut options = Options::default();
+    let mut bound = Vec::new();
+    let mut reloaders = Vec::new();
+    for config in listeners {
+        let tls = match &config.tls {
+            None => None,
+            Some(tls) => Some(TlsReloader::new(tls.clone()).map_err(|error| Failure::usage(error.to_string()))?),
+        };
+        reloaders.extend(tls.clone());
+        if let Some(body_bytes_max) = config.body_bytes_max {
+            options.body_bytes_max = body_bytes_max;
+        }
+        if let Some(request_timeout) = config.request_timeout {
+            options.request_timeout = request_timeout;
+        }
+        let forwarded_for =
+            (!config.forwarded_from.is_empty()).then(|| ForwardedFor::from_proxies(config.forwarded_from.clone()));
+        bound.push(Listener {
+            address: config.address.clone(),
+            tls,
+            forwarded_for,
+            require_request_header: config.require_request_header,
+        });
+    }
+    let door = Door::bind(bound, kernel.clone(), parts.clock.clone(), parts.entropy.clone(), options)
+        .await
+        .map_err(|error| Failure::other(error.to_string()))?;
+    Ok((door, reloaders))
+}
+
+/// One line on standard output for whoever started us; the rest is the log.
+fn announce(config: &Config, door: &Door, kernel: &Kernel) {
+    let addresses: Vec<String> = config
+        .listeners
+        .iter()
+        .map(|listener| match &listener.address {
+            strongroom_http::Address::Tcp(address) => {
+                format!("{}://{address}", if listener.tls.is_some() { "https" } else { "http" })
+            }
+            strongroom_http::Address::Unix { path, .. } => format!("unix://{}", path.display()),
+        })
+        .collect();
+    tracing::info!(
+        addresses = addresses.join(" "),
+        ports = ?door.tcp_addresses().iter().map(std::net::SocketAddr::port).collect::<Vec<_>>(),
+        sealed = kernel.is_sealed(),
+        "Strongroom {} is ready",
+        env!("CARGO_PKG_VERSION")
+    );
+}
+
+/// Serves until SIGINT or SIGTERM. SIGHUP reads certificates again and opens log files again.
+async fn serve(door: Door, tls: Vec<Arc<TlsReloader>>, kernel: Arc<Kernel>) -> Result<ExitCode, Failure> {
+    let failed = |error: std::io::Error| Failure::other(format!("signals cannot be received: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let reopened = kernel.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload(&tls);
+            reopened.reopen_audit();
+        }
+    });
+    let maintenance = maintain(kernel.clone());
+    let stop = async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping: running requests may end");
+    };
+    let cut_off = door.serve(stop).await;
+    if cut_off > 0 {
+        tracing::warn!(cut_off, "requests were cut off");
+    }
+    drop(maintenance);
+    tokio::task::spawn_blocking(move || kernel.seal())
+        .await
+        .map_err(|error| Failure::other(format!("closing failed: {error}")))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reload(tls: &[Arc<TlsReloader>]) {
+    for reloader in tls {
+        match reloader.reload() {
+            Ok(()) => tracing::info!("certificates were read again"),
+            Err(error) => tracing::error!(%error, "certificates stay as they were"),
+        }
+    }
+}
+
+/// The thread for what falls due by itself. It ends when what is returned is dropped.
+fn maintain(kernel: Arc<Kernel>) -> std::sync::mpsc::Sender<()> {
+    let (stop, stopped) = std::sync::mpsc::channel();
+    let work = move || {
+        let mut pause = Duration::from_millis(200);
+        while stopped.recv_timeout(pause) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            pause = kernel.maintain();
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("maintenance".to_owned()).spawn(work) {
+        tracing::error!(%error, "leases will not expire: the maintenance thread cannot be started");
+    }
+    stop
+}
+
+/// A file with our process id, gone when we are.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(path: &std::path::Path) -> Result<Self, Failure> {
+        std::fs::write(path, format!("{}\n", std::process::id()))
+            .map_err(|error| Failure::usage(format!("the pid file {}: {error}", path.display())))?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::warn!(%error, "the pid file stays");
+        }
+    }
 }

@@ -109,11 +109,16 @@ pub(crate) fn new_mount(
 }
 
 /// Writes what a new server starts with: its own mounts and a root token, which is returned.
-pub(crate) fn first_records(kernel: &Kernel, tx: &mut Tx<'_>, now: Timestamp) -> Result<SecretString, Error> {
+pub(crate) fn first_records(
+    kernel: &Kernel,
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    id: Option<SecretString>,
+) -> Result<SecretString, Error> {
     let table = own_mounts(kernel.entropy());
     let key = mounts_key(tx, ROOT_NAMESPACE);
     tx.put_record(&key, &table)?;
-    root_token(kernel, tx, now, None)
+    root_token(kernel, tx, now, id)
 }
 
 /// Makes a root token, random or with a given id.

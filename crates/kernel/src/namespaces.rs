@@ -41,6 +41,8 @@ pub struct Namespace {
     pub mounts: HashMap<Box<str>, Arc<Mount>>,
     /// Mounts that are being removed: requests do not reach them, their leases still do.
     pub retiring: Vec<Arc<Mount>>,
+    /// The namespace whose lock holds here: itself, or one above it.
+    pub locked_by: Option<NamespacePath>,
 }
 
 impl Namespace {

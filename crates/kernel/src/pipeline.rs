@@ -100,6 +100,7 @@ impl Kernel {
         let (namespace, path) = open.topology.resolve(&request.namespace, &request.path)?;
         let mount = namespace.mount_of(path.as_str()).cloned().ok_or_else(|| no_handler(&path))?;
         let rest = path.as_str().strip_prefix(mount.path()).unwrap_or("");
+        refuse_locked(&namespace, &mount, rest)?;
         let (route, captures) =
             route::find(mount.backend.routes, rest).ok_or_else(|| no_route(&mount, &path))?;
         let method = match request.operation {
@@ -302,6 +303,20 @@ fn policy_operation(operation: Operation) -> policy::Operation {
         Operation::List => policy::Operation::List,
         Operation::Scan => policy::Operation::Scan,
         Operation::Help => policy::Operation::Help,
+    }
+}
+
+/// Nothing gets through to a locked namespace but its unlocking.
+fn refuse_locked(namespace: &Namespace, mount: &Mount, rest: &str) -> Result<(), Error> {
+    let is_unlocking = mount.record.kind == "system" && rest.starts_with("namespaces/api-lock/unlock");
+    match &namespace.locked_by {
+        Some(locked) if !is_unlocking => Err(Error::new(
+            ErrorKind::Unavailable,
+            format!(
+                "API access to this namespace has been locked by an administrator: {locked} must be unlocked first"
+            ),
+        )),
+        _ => Ok(()),
     }
 }
 

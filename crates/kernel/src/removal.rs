@@ -2,12 +2,14 @@
 //! batches, each of its own commit, so that a crash in between only delays the rest.
 
 use crate::backend::{Class, Tidied};
+use crate::effect::Effect;
 use crate::error::Error;
 use crate::grants::{end_lease, revoke_token};
 use crate::identity;
 use crate::kernel::Kernel;
 use crate::leases;
 use crate::mounts::{self, Mount};
+use crate::namespaces::{Namespace, namespace_key};
 use crate::tokens::{self, Children};
 use crate::transaction::{Intent, Tx};
 use std::sync::Arc;
@@ -33,25 +35,75 @@ impl Kernel {
     pub fn clean_up(self: &Arc<Self>) -> Result<Tidied, Error> {
         let open = self.opened()?;
         let mut more = Tidied::All;
+        let mut step = |remove: &dyn Fn(&mut Tx<'_>) -> Result<Removal, Error>| {
+            let mut tx = self.begin(&open.keys, Intent::Write)?;
+            let removal = remove(&mut tx)?;
+            if !self.commit_if_changed(tx)? || removal == Removal::More {
+                more = Tidied::More;
+            }
+            Ok::<(), Error>(())
+        };
         for namespace in open.topology.namespaces() {
+            if namespace.record.is_tainted {
+                step(&|tx| remove_namespace(self, tx, namespace))?;
+                continue;
+            }
             for mount in &namespace.retiring {
-                let mut tx = self.begin(&open.keys, Intent::Write)?;
-                let removal = remove_mount(self, &mut tx, mount)?;
-                if tx.is_changed() {
-                    let (transaction, effects) = tx.finish(self.entropy());
-                    match self.commit_blocking(transaction, effects) {
-                        Ok(_) => {}
-                        Err(CommitError::Conflict) => more = Tidied::More,
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                if removal == Removal::More {
-                    more = Tidied::More;
-                }
+                step(&|tx| remove_mount(self, tx, mount))?;
             }
         }
         Ok(more)
     }
+
+    /// False: it lost against another and is to be done again.
+    fn commit_if_changed(self: &Arc<Self>, tx: Tx<'_>) -> Result<bool, Error> {
+        if !tx.is_changed() {
+            return Ok(true);
+        }
+        let (transaction, effects) = tx.finish(self.entropy());
+        match self.commit_blocking(transaction, effects) {
+            Ok(_) => Ok(true),
+            Err(CommitError::Conflict) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Removes a batch of what is in a hidden namespace, and at last its record.
+pub(crate) fn remove_namespace(
+    kernel: &Kernel,
+    tx: &mut Tx<'_>,
+    namespace: &Namespace,
+) -> Result<Removal, Error> {
+    let removal = tx.untracked(|tx| -> Result<Removal, Error> {
+        let mut removal = Removal::Done;
+        let handing_out = namespace.mounts.values().chain(&namespace.retiring);
+        for mount in handing_out.filter(|mount| mount.backend.revoke.is_some()) {
+            for path in std::iter::once(&mount.record.path).chain(&mount.record.former_paths) {
+                match end_leases(kernel, tx, mount, path)? {
+                    Removal::More => return Ok(Removal::More),
+                    Removal::Waiting => removal = Removal::Waiting,
+                    Removal::Done => {}
+                }
+            }
+        }
+        if removal == Removal::Waiting {
+            return Ok(removal);
+        }
+        let space = tx.namespace_space(namespace.id());
+        match tx.delete_entries(&space, BATCH_ENTRIES)? {
+            BATCH_ENTRIES.. => Ok(Removal::More),
+            _ => Ok(Removal::Done),
+        }
+    })?;
+    if removal == Removal::Done {
+        let key = namespace_key(tx, namespace.id());
+        tx.delete(&key)?;
+        for effect in [Effect::Topology, Effect::Policies, Effect::Identity] {
+            tx.after_commit(effect);
+        }
+    }
+    Ok(removal)
 }
 
 /// Removes a batch of what a hidden mount leaves behind, and at last its record.

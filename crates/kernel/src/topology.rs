@@ -23,6 +23,7 @@ impl Topology {
         let table = tx.table(kernel_space(ROOT_NAMESPACE), NAMESPACES);
         let mut records = vec![root_record()];
         records.extend(tx.records::<NamespaceRecord>(&table)?);
+        let locks = Locks::among(&records);
         let mut namespaces = BTreeMap::new();
         let mut by_id = HashMap::new();
         for record in records {
@@ -37,7 +38,8 @@ impl Topology {
             let (retiring, live): (Vec<_>, Vec<_>) = instances.partition(|(is_tainted, _)| *is_tainted);
             let retiring = retiring.into_iter().map(|(_, mount)| mount).collect();
             let mounts = live.into_iter().map(|(_, mount)| (mount.path().into(), mount)).collect();
-            let namespace = Arc::new(Namespace { record, mounts, retiring });
+            let namespace =
+                Arc::new(Namespace { locked_by: locks.of(&record.path), record, mounts, retiring });
             by_id.insert(namespace.id(), namespace.clone());
             namespaces.insert(namespace.path().clone(), namespace);
         }
@@ -91,6 +93,20 @@ impl Topology {
             return Err(missing(namespace.path()));
         }
         Ok((namespace.clone(), rest))
+    }
+}
+
+/// The namespaces that are locked.
+struct Locks(Vec<NamespacePath>);
+
+impl Locks {
+    fn among(records: &[NamespaceRecord]) -> Self {
+        let locked = records.iter().filter(|record| record.lock_key_tag.is_some());
+        Self(locked.map(|record| record.path.clone()).collect())
+    }
+
+    fn of(&self, path: &NamespacePath) -> Option<NamespacePath> {
+        self.0.iter().find(|locked| path.is_within(locked)).cloned()
     }
 }
 

@@ -7,6 +7,7 @@ mod init;
 mod internal_ui;
 mod mount_config;
 mod mounts;
+mod namespaces;
 mod policies;
 
 use crate::backend::{Backend, Class};
@@ -42,6 +43,7 @@ const TABLES: &[&[Route]] = &[
     init::ROUTES,
     internal_ui::ROUTES,
     mounts::ROUTES,
+    namespaces::ROUTES,
     policies::ROUTES,
 ];
 
@@ -133,8 +135,12 @@ pub(crate) fn root_token(
         display_name: "root".to_owned(),
         ..tokens::blank(ROOT_NAMESPACE, "auth/token/root", now)
     };
-    let root =
-        crate::namespaces::Namespace { record: root_record(), mounts: HashMap::new(), retiring: Vec::new() };
+    let root = crate::namespaces::Namespace {
+        record: root_record(),
+        mounts: HashMap::new(),
+        retiring: Vec::new(),
+        locked_by: None,
+    };
     Ok(tokens::create(tx, kernel.entropy(), &root, NewToken { entry, id })?.token)
 }
 

@@ -5,7 +5,7 @@ use super::roles::{self, TokenRole};
 use super::settings::policy_names;
 use super::store::{self, NewToken, namespace_suffix};
 use crate::call::Call;
-use crate::caller::{Caller, can_be_parent};
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::grants::{self, TokenLifetime};
 use crate::identity;
@@ -45,7 +45,7 @@ pub(super) fn create_by_role(call: &mut Call<'_>) -> Result<Response, Error> {
 fn make(call: &mut Call<'_>, family: Family, role: Option<TokenRole>) -> Result<Response, Error> {
     let caller = call.require_caller()?;
     let parent = &caller.token;
-    if !can_be_parent(parent) {
+    if parent.kind != TokenType::Service {
         return Err(Error::invalid("batch tokens cannot create more tokens"));
     }
     if parent.num_uses > 0 {

@@ -3,7 +3,7 @@
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::kernel::Kernel;
-use crate::mounts::Mount;
+use crate::mounts::{self, Mount};
 use crate::namespaces::Namespace;
 use crate::request::{Fields, Request};
 use crate::route::Captures;
@@ -39,10 +39,10 @@ impl<'a> Call<'a> {
         act: impl FnOnce(&mut Self) -> T,
     ) -> Option<T> {
         let topology: &'a Topology = self.topology;
+        let mount = mounts::by_id(topology, namespace, mount)?;
         let namespace = topology.namespace_by_id(namespace)?;
-        let mount = namespace.mounts.values().find(|candidate| candidate.record.id == mount)?;
         let namespace_before = std::mem::replace(&mut self.namespace, namespace);
-        let mount_before = std::mem::replace(&mut self.mount, mount.clone());
+        let mount_before = std::mem::replace(&mut self.mount, mount);
         let done = act(self);
         (self.namespace, self.mount) = (namespace_before, mount_before);
         Some(done)

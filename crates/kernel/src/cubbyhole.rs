@@ -7,6 +7,7 @@ use crate::request::{Operation, Response};
 use crate::route::{Access, Field, FieldKind, Method, Route, Run};
 use crate::tokens::TokenRow;
 use crate::transaction::{Key, Record, Table, Tx};
+use crate::wrapping;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -74,6 +75,12 @@ fn exists(call: &mut Call<'_>) -> Result<bool, Error> {
 }
 
 fn read(call: &mut Call<'_>) -> Result<Response, Error> {
+    let caller = call.require_caller()?;
+    if let Some(row) = caller.row.filter(|_| caller.token.is_wrapping) {
+        let wrapped = wrapping::look(&mut call.tx, &caller.token, row)?.ok_or_else(Error::not_found)?;
+        let text = Value::from(wrapped.legacy_text()?);
+        return Ok(Response::data(Map::from_iter([("response".to_owned(), text)])));
+    }
     let key = key(call)?;
     let entry: Entry = call.tx.record(&key)?.ok_or_else(Error::not_found)?;
     Ok(Response::data(entry.data))

@@ -7,6 +7,7 @@ use crate::barrier::Keys;
 use crate::caller::CallerCache;
 use crate::effect::Effect;
 use crate::error::Error;
+use crate::expirer::Housekeeping;
 use crate::lockout::Lockouts;
 use crate::policies::PolicyCache;
 use crate::pool::Pool;
@@ -83,6 +84,7 @@ pub struct Kernel {
     pub(crate) pool: Pool,
     pub(crate) lockouts: Lockouts,
     pub(crate) quotas: Quotas,
+    pub(crate) housekeeping: Mutex<Housekeeping>,
     pub(crate) started: Duration,
     pub(crate) audit_parts: AuditParts,
     broker: RwLock<Option<Arc<Broker>>>,
@@ -114,6 +116,7 @@ impl Kernel {
             settings: parts.settings,
             lockouts: Lockouts::default(),
             quotas: Quotas::default(),
+            housekeeping: Mutex::default(),
             policies: PolicyCache::default(),
             callers: CallerCache::default(),
             audit_parts: parts.audit,
@@ -213,7 +216,8 @@ impl Kernel {
         self.submit(transaction, effects).recv().unwrap_or(Err(CommitError::Closed))
     }
 
-    fn submit(
+    /// Submits without waiting; the receiver gets the outcome.
+    pub(crate) fn submit(
         self: &Arc<Self>,
         transaction: Transaction,
         effects: Vec<Effect>,

@@ -40,6 +40,27 @@ pub struct LeaseRecord {
 
 impl Record for LeaseRecord {}
 
+/// After this many failed attempts to take something back, nobody tries again unasked.
+const REVOCATION_FAILURES_MAX: u32 = 6;
+
+impl LeaseRecord {
+    /// Whether taking it back was given up. It stays, to be seen and to be forced.
+    pub fn is_irrevocable(&self) -> bool {
+        self.revocation_failures >= REVOCATION_FAILURES_MAX
+    }
+
+    /// The path that made it.
+    pub fn path(&self) -> &str {
+        self.id.rsplit_once('/').map_or("", |(path, _)| path)
+    }
+
+    /// What is left of its life, in whole seconds.
+    pub fn ttl_left(&self, now: Timestamp) -> Duration {
+        let left = self.expires.since(now);
+        Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0))
+    }
+}
+
 fn lease_key(tx: &Tx<'_>, namespace: u64, id: &str) -> Key {
     let table = tx.table(kernel_space(namespace), LEASES);
     tx.path_key(&table, id)
@@ -130,4 +151,13 @@ pub(crate) fn below(tx: &mut Tx<'_>, namespace: u64, path: &str, limit: usize) -
 pub(crate) fn children(tx: &mut Tx<'_>, namespace: u64, path: &str) -> Result<Vec<String>, Error> {
     let folder = lease_key(tx, namespace, path);
     tx.children(&folder)
+}
+
+/// Visits all leases of a namespace.
+pub(crate) fn visit(tx: &mut Tx<'_>, namespace: u64, see: &mut dyn FnMut(LeaseRecord)) -> Result<(), Error> {
+    let table = tx.table(kernel_space(namespace), LEASES);
+    tx.entries(&table, &mut |_, value| {
+        see(crate::transaction::decode(value)?);
+        Ok(ControlFlow::Continue(()))
+    })
 }

@@ -10,6 +10,7 @@ mod caller;
 mod cubbyhole;
 mod effect;
 mod error;
+mod expirer;
 mod fields;
 mod grants;
 mod identity;

@@ -60,6 +60,12 @@ pub struct Tx<'s> {
     marks: Marks,
 }
 
+/// The writes of a transaction at some moment.
+pub(crate) struct SavePoint {
+    writes: BTreeMap<Vec<u8>, Option<SecretBytes>>,
+    effects: Vec<Effect>,
+}
+
 /// How far each cache had come before the snapshot was taken: what is read from the snapshot may be cached only while
 /// its cache has not moved on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -184,6 +190,20 @@ impl<'s> Tx<'s> {
         let result = work(self);
         self.is_tracking = before;
         result
+    }
+
+    /// Remembers what has been written so far, to be restored by [`Self::restore`].
+    pub(crate) fn save_point(&self) -> SavePoint {
+        let duplicate = |(key, value): (&Vec<u8>, &Option<SecretBytes>)| {
+            (key.clone(), value.as_ref().map(SecretBytes::duplicate))
+        };
+        SavePoint { writes: self.writes.iter().map(duplicate).collect(), effects: self.effects.clone() }
+    }
+
+    /// Forgets what was written since.
+    pub(crate) fn restore(&mut self, point: SavePoint) {
+        self.writes = point.writes;
+        self.effects = point.effects;
     }
 
     pub fn put(&mut self, key: &Key, value: Vec<u8>) -> Result<(), Error> {

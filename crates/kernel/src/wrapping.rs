@@ -65,7 +65,7 @@ pub(crate) fn wrap_if_asked(call: &mut Call<'_>, response: &mut Response) -> Res
     if !call.tx.is_writable() {
         return Err(Error::internal("a wrapped answer needs a write transaction"));
     }
-    let wrapped_accessor = response.auth.as_ref().map_or_else(String::new, |auth| auth.accessor.clone());
+    let wrapped_accessor = wrapped_accessor(response);
     let creation_path = call.path.as_str().to_owned();
     let wrapped = Wrapped {
         creation_path: creation_path.clone(),
@@ -89,6 +89,17 @@ pub(crate) fn wrap_if_asked(call: &mut Call<'_>, response: &mut Response) -> Res
     Ok(())
 }
 
+/// The accessor of what is wrapped: of a token, or of a secret-id.
+fn wrapped_accessor(response: &Response) -> String {
+    match (&response.auth, &response.data) {
+        (Some(auth), _) => auth.accessor.clone(),
+        (None, Data::Map(map)) => {
+            map.get("secret_id_accessor").and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
 /// Makes the wrapping token and stores the answer in its cubbyhole.
 pub(crate) fn put_aside(
     call: &mut Call<'_>,
@@ -98,8 +109,9 @@ pub(crate) fn put_aside(
 ) -> Result<WrapInfo, Error> {
     let entry = TokenEntry {
         policies: vec!["response-wrapping".to_owned()],
-        uses_left: 0,
-        num_uses: 0,
+        // Unwrapping takes the token away; this is for the old way, a read of cubbyhole/response.
+        uses_left: 1,
+        num_uses: 1,
         ttl,
         explicit_ttl_max: ttl,
         expires: Some(call.now.plus(ttl)),
@@ -149,10 +161,55 @@ impl Wrapped {
         }
     }
 
-    /// The data as JSON text; None where there is none.
-    pub(crate) fn data(&self) -> Option<&RawValue> {
-        self.data.as_deref()
+    /// The accessor of the token in it.
+    pub(crate) fn accessor(&self) -> &str {
+        self.auth.as_ref().map_or("", |auth| &auth.accessor)
     }
+
+    /// The whole answer as JSON text, as the old way of unwrapping shows it. Field names:
+    /// <https://developer.hashicorp.com/vault/docs/concepts/response-wrapping>
+    pub(crate) fn legacy_text(&self) -> Result<String, Error> {
+        let auth = self.auth.as_ref().map(|auth| {
+            serde_json::json!({
+                "client_token": auth.client_token,
+                "accessor": auth.accessor,
+                "policies": auth.policies,
+                "token_policies": auth.token_policies,
+                "identity_policies": auth.identity_policies,
+                "metadata": auth.metadata,
+                "lease_duration": auth.lease_duration.as_secs(),
+                "renewable": auth.renewable,
+                "entity_id": auth.entity_id,
+                "token_type": if auth.is_batch { "batch" } else { "service" },
+                "orphan": auth.orphan,
+                "num_uses": auth.num_uses,
+            })
+        });
+        let answer = Legacy {
+            request_id: "",
+            lease_id: &self.lease_id,
+            renewable: self.is_renewable,
+            lease_duration: self.lease_duration.as_secs(),
+            data: self.data.as_deref(),
+            wrap_info: None,
+            warnings: Some(&*self.warnings).filter(|warnings| !warnings.is_empty()),
+            auth,
+        };
+        serde_json::to_string(&answer)
+            .map_err(|error| Error::internal(format!("a wrapped answer cannot be shown: {error}")))
+    }
+}
+
+#[derive(Serialize)]
+struct Legacy<'w> {
+    request_id: &'static str,
+    lease_id: &'w str,
+    renewable: bool,
+    lease_duration: u64,
+    data: Option<&'w RawValue>,
+    wrap_info: Option<()>,
+    warnings: Option<&'w [String]>,
+    auth: Option<Value>,
 }
 
 fn data_text(data: &Data) -> Result<Option<Box<RawValue>>, Error> {

@@ -5,10 +5,12 @@ mod explain;
 mod fields;
 mod init;
 mod internal_ui;
+mod leases;
 mod mount_config;
 mod mounts;
 mod namespaces;
 mod policies;
+mod wrapping;
 
 use crate::backend::{Backend, Class};
 use crate::cubbyhole;
@@ -42,9 +44,11 @@ const TABLES: &[&[Route]] = &[
     explain::ROUTES,
     init::ROUTES,
     internal_ui::ROUTES,
+    leases::ROUTES,
     mounts::ROUTES,
     namespaces::ROUTES,
     policies::ROUTES,
+    wrapping::ROUTES,
 ];
 
 static SYSTEM: Backend = Backend::new("system", Class::Secret, "The server's own settings.", TABLES);

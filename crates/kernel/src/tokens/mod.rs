@@ -12,11 +12,11 @@ mod settings;
 mod store;
 
 pub use entry::{Parent, TokenEntry, TokenKind, TokenRow, TokenSettings, TokenType};
-pub(crate) use expiry::{EXPIRY, ExpiryKind, due, expiry_key};
+pub(crate) use expiry::{Due, ExpiryKind, due, expiry_key};
 pub(crate) use routes::{TABLES, page};
 pub use settings::{cidr, cidr_text};
 pub(crate) use store::{
-    Children, batch_entry, blank, by_accessor, create, entries_of, find_row, namespace_suffix, orphans_below,
-    read, revoke_tree, row_of_accessor, row_of_token, save, take_use,
+    Children, batch_entry, below_path, blank, by_accessor, create, entries_of, find_row, namespace_suffix,
+    orphans_below, read, revoke_tree, row_of_accessor, row_of_token, save, take_use,
 };
 pub use store::{Created, NewToken};

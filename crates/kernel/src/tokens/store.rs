@@ -313,6 +313,42 @@ pub(crate) fn orphans_below(
     Ok(rows)
 }
 
+/// The tokens that were made at or below a path and end by themselves, with their paths. Below `auth/token` they are
+/// not indexed by path: all tokens of the namespace are looked at.
+pub(crate) fn below_path(
+    tx: &mut Tx<'_>,
+    namespace: u64,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<(String, TokenRow)>, Error> {
+    let mut found = Vec::new();
+    if "auth/token".starts_with(prefix) || prefix.starts_with("auth/token/") {
+        entries_of(tx, namespace, &mut |row, entry| {
+            let rest = entry.path.strip_prefix(prefix);
+            let is_below =
+                prefix.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            if is_below && entry.expires.is_some() {
+                found.push((entry.path, row));
+            }
+            if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        return Ok(found);
+    }
+    let table = tx.table(kernel_space(namespace), BY_PATH);
+    let folder = tx.path_key(&table, prefix);
+    let mut rests = Vec::new();
+    tx.entries(&folder, &mut |rest, _| {
+        rests.extend(rest.split_last_chunk().map(|(names, row)| (names.to_vec(), TokenRow(*row))));
+        Ok(if rests.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    for (names, row) in rests {
+        let below = tx.reveal(&folder, &names)?;
+        let path = if below.is_empty() { prefix.to_owned() } else { format!("{prefix}/{below}") };
+        found.push((path, row));
+    }
+    Ok(found)
+}
+
 /// An entry with nothing in it but what every token has.
 pub(crate) fn blank(namespace: u64, path: &str, now: Timestamp) -> TokenEntry {
     TokenEntry {

@@ -16,6 +16,8 @@ pub enum Effect {
     AuditDevices,
     /// CORS, audited headers and other settings of the server.
     Settings,
-    /// The keyring has a new term, or new wrapping.
+    /// New shares of the root key are in force.
+    Rekeyed(crate::system::Target),
+    /// The keyring has a new term.
     Keyring,
 }

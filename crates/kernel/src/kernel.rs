@@ -256,7 +256,9 @@ impl Kernel {
                     self.callers.forget(row);
                 }
                 Effect::AuditDevices => self.reconcile_audit(),
-                Effect::Keyring | Effect::Quotas | Effect::Settings => {}
+                Effect::Keyring => self.reload_keyring(),
+                Effect::Rekeyed(target) => self.progress.lock().rekeyed(*target),
+                Effect::Quotas | Effect::Settings => {}
             }
         }
     }

@@ -20,8 +20,8 @@ use thiserror::Error as ThisError;
 
 /// Rows that are readable while the server is sealed start with this byte.
 const BARE_PREFIX: u8 = 0;
-const SEAL_ROW: &str = "seal";
-const KEYRING_ROW: &str = "keyring";
+pub(crate) const SEAL_ROW: &str = "seal";
+pub(crate) const KEYRING_ROW: &str = "keyring";
 const ROOT_KEY_CONTEXT: &[u8] = b"strongroom root key";
 const SHARES_MAX: u64 = 255;
 
@@ -61,6 +61,14 @@ pub(crate) struct SealRecord {
     #[serde(default)]
     pub recovery: Option<RecoveryRecord>,
     pub cluster_id: String,
+}
+
+impl SealRecord {
+    /// As it is stored.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        serde_json::to_vec(self)
+            .map_err(|error| Error::internal(format!("the seal cannot be written: {error}")))
+    }
 }
 
 /// What proves that somebody holds the recovery key: the root key encrypted by it.
@@ -143,7 +151,7 @@ impl Sharing {
     }
 }
 
-fn bare_key(name: &str) -> Vec<u8> {
+pub(crate) fn bare_key(name: &str) -> Vec<u8> {
     let mut key = vec![BARE_PREFIX];
     key.extend_from_slice(name.as_bytes());
     key
@@ -226,7 +234,7 @@ impl Kernel {
         let mut tx = self.begin(&keys, Intent::Write)?;
         let root_token = system::first_records(self, &mut tx, now, root_token)?;
         let (mut transaction, effects) = tx.finish(self.entropy());
-        self.add_bare(&mut transaction, SEAL_ROW, seal_bytes(&record)?);
+        self.add_bare(&mut transaction, SEAL_ROW, record.to_bytes()?);
         self.add_bare(&mut transaction, KEYRING_ROW, sealed_keyring);
         self.commit_blocking(transaction, effects)?;
         let (keys, recovery_keys) = match self.seal {
@@ -286,15 +294,6 @@ impl Kernel {
         transaction.writes.push(Write { key, value: Some(value) });
     }
 
-    /// Stores a changed seal.
-    pub(crate) fn save_seal(self: &Arc<Self>, record: &SealRecord) -> Result<(), Error> {
-        let mut transaction =
-            Transaction { base: self.storage.snapshot()?.index(), ..Transaction::default() };
-        self.add_bare(&mut transaction, SEAL_ROW, seal_bytes(record)?);
-        self.commit_blocking(transaction, Vec::new())?;
-        Ok(())
-    }
-
     /// Takes one share. Says whether the server is open now.
     pub fn unseal_with_share(&self, share: SecretBytes) -> Result<bool, Error> {
         let record = self.seal_record()?.ok_or_else(not_initialized)?;
@@ -344,7 +343,7 @@ impl Kernel {
         Ok(true)
     }
 
-    fn open_by_root_key(&self, root_key: Key) -> Result<(), Error> {
+    pub(crate) fn open_by_root_key(&self, root_key: Key) -> Result<(), Error> {
         let sealed = self
             .storage
             .snapshot()?
@@ -358,18 +357,24 @@ impl Kernel {
     /// Starts a new term of the keyring.
     pub fn rotate_keyring(self: &Arc<Self>) -> Result<(), Error> {
         let open = self.opened()?;
-        let keyring = open
-            .keys
-            .keyring
-            .rotate(self.entropy(), self.now())
-            .map_err(|error| Error::internal(format!("the keyring cannot be rotated: {error}")))?;
-        let mut transaction =
-            Transaction { base: self.storage.snapshot()?.index(), ..Transaction::default() };
-        let sealed = keyring.seal_with(&open.keys.root, self.entropy());
-        self.add_bare(&mut transaction, KEYRING_ROW, sealed);
-        self.commit_blocking(transaction, Vec::new())?;
-        self.replace_keys(Arc::new(Keys::new(keyring, open.keys.root.duplicate())));
+        let mut tx = self.begin(&open.keys, Intent::Write)?;
+        system::start_term(self, &mut tx)?;
+        let (transaction, effects) = tx.finish(self.entropy());
+        self.commit_blocking(transaction, effects)?;
         Ok(())
+    }
+
+    /// Reads the keyring again: it has a new term.
+    pub(crate) fn reload_keyring(&self) {
+        let Ok(open) = self.opened() else { return };
+        let loaded = self.storage.snapshot().map_err(Error::from).and_then(|snapshot| {
+            let sealed = snapshot.read(&bare_key(KEYRING_ROW))?.unwrap_or_default();
+            Keyring::open_with(&open.keys.root, &sealed).map_err(|error| Error::internal(error.to_string()))
+        });
+        match loaded {
+            Ok(keyring) => self.replace_keys(Arc::new(Keys::new(keyring, open.keys.root.duplicate()))),
+            Err(error) => tracing::error!(?error, "the keyring cannot be read again: the old term goes on"),
+        }
     }
 
     /// Forgets the keys: nothing is served until they are given again.
@@ -377,11 +382,6 @@ impl Kernel {
         self.progress.lock().unseal.clear();
         self.close();
     }
-}
-
-fn seal_bytes(record: &SealRecord) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(record)
-        .map_err(|error| Error::internal(format!("the seal cannot be written: {error}")))
 }
 
 fn auto_failed(error: &AutoSealError) -> Error {

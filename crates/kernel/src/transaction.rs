@@ -56,6 +56,8 @@ pub struct Tx<'s> {
     is_tracking: bool,
     reads: Vec<Read>,
     writes: BTreeMap<Vec<u8>, Option<SecretBytes>>,
+    /// Written as they are: what must be readable while sealed.
+    bare: Vec<Write>,
     effects: Vec<Effect>,
     marks: Marks,
 }
@@ -98,6 +100,7 @@ impl<'s> Tx<'s> {
             is_tracking: writable,
             reads: Vec::new(),
             writes: BTreeMap::new(),
+            bare: Vec::new(),
             effects: Vec::new(),
             marks,
         })
@@ -232,6 +235,13 @@ impl<'s> Tx<'s> {
 
     pub fn put_record<T: Record>(&mut self, key: &Key, record: &T) -> Result<(), Error> {
         self.put(key, encode(record)?)
+    }
+
+    /// Replaces a row that is readable while sealed. The value is ciphertext already.
+    pub(crate) fn put_bare(&mut self, name: &str, value: Vec<u8>) {
+        let key = crate::seal::bare_key(name);
+        self.reads.push(Read::Key(key.clone()));
+        self.bare.push(Write { key, value: Some(value) });
     }
 
     /// Something to be done in memory once the commit is durable.
@@ -424,7 +434,7 @@ impl<'s> Tx<'s> {
 
     /// Whether anything would be written.
     pub fn is_changed(&self) -> bool {
-        !self.writes.is_empty()
+        !self.writes.is_empty() || !self.bare.is_empty()
     }
 
     /// Encrypts what was written, ready for the store.
@@ -437,6 +447,7 @@ impl<'s> Tx<'s> {
                 let value = value.map(|plain| keys.seal(entropy, &key, plain.expose()));
                 Write { key, value }
             })
+            .chain(self.bare)
             .collect();
         (Transaction { base: self.snapshot.index(), reads: self.reads, writes }, self.effects)
     }

@@ -3,13 +3,17 @@
 mod audit;
 mod explain;
 mod fields;
+mod generate_root;
 mod init;
 mod internal_ui;
+mod keys;
 mod leases;
 mod mount_config;
 mod mounts;
 mod namespaces;
 mod policies;
+mod rekey;
+mod snapshot;
 mod wrapping;
 
 use crate::backend::{Backend, Class};
@@ -30,19 +34,19 @@ use strongroom_secret::{Entropy, SecretString, Timestamp};
 
 pub(crate) use audit::audit_entries;
 pub(crate) use explain::explain_text;
+pub(crate) use generate_root::GenerateRoot;
+pub(crate) use keys::start_term;
+pub(crate) use rekey::{Rekey, Target};
 
-/// A change of the key shares that is under way.
-pub(crate) struct Rekey {}
-
-/// The making of a root token that is under way.
-pub(crate) struct GenerateRoot {}
-
-// One a line: several areas are added at a time.
-#[rustfmt::skip]
 const TABLES: &[&[Route]] = &[
     audit::ROUTES,
     explain::ROUTES,
     init::ROUTES,
+    keys::ROUTES,
+    rekey::ROUTES,
+    rekey::RECOVERY_ROUTES,
+    generate_root::ROUTES,
+    snapshot::ROUTES,
     internal_ui::ROUTES,
     leases::ROUTES,
     mounts::ROUTES,

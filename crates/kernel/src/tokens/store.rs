@@ -22,7 +22,7 @@ const BY_PATH: Table = Table(6);
 
 const SERVICE_PREFIX: &str = "hvs.";
 const BATCH_PREFIX: &str = "hvb.";
-const TOKEN_CHARACTERS: usize = 28;
+const TOKEN_CHARACTERS: usize = 24;
 const ACCESSOR_CHARACTERS: usize = 24;
 const BATCH_CONTEXT: &[u8] = b"batch token";
 

@@ -1,7 +1,11 @@
 //! Auth methods.
 
+mod approle;
+mod token_parameters;
+mod userpass;
+
 use strongroom_kernel::Backend;
 
 pub(crate) fn all() -> Vec<&'static Backend> {
-    Vec::new()
+    vec![&approle::BACKEND, &userpass::BACKEND]
 }

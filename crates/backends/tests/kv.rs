@@ -1,4 +1,5 @@
 //! The key-value store, as its clients see it.
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
 use std::time::Duration;

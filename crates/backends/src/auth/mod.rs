@@ -4,8 +4,14 @@ mod approle;
 mod token_parameters;
 mod userpass;
 
-use strongroom_kernel::Backend;
+use strongroom_kernel::{Backend, Call};
 
 pub(crate) fn all() -> Vec<&'static Backend> {
     vec![&approle::BACKEND, &userpass::BACKEND]
+}
+
+/// Whether a call is to the mount's `login`: lockout counts failures there, and nowhere else.
+fn is_login(call: &Call<'_>) -> bool {
+    let rest = call.path.as_str().strip_prefix(call.mount.path());
+    rest.is_some_and(|rest| rest == "login" || rest.starts_with("login/"))
 }

@@ -3,6 +3,7 @@
 use super::roles::{self, Role};
 use super::secret_ids::{self, SecretId};
 use super::uses;
+use crate::auth::is_login;
 use crate::auth::token_parameters::is_within;
 use serde_json::{Map, Value, json};
 use strongroom_kernel::tokens::{TokenEntry, TokenSettings};
@@ -16,7 +17,7 @@ fn refused(why: &str) -> Error {
 }
 
 pub(super) fn login_name(call: &Call<'_>) -> Option<String> {
-    call.fields().text("role_id").ok().flatten().filter(|id| !id.is_empty())
+    is_login(call).then(|| call.fields().text("role_id").ok().flatten())?.filter(|id| !id.is_empty())
 }
 
 pub(super) fn login(call: &mut Call<'_>) -> Result<Response, Error> {
@@ -60,8 +61,11 @@ fn look_up_secret_id(call: &mut Call<'_>, role: Option<&Role>) -> Result<Option<
             (entry.last_used, entry.updated) = (Some(call.now), call.now);
             call.tx.put_record(&key, &entry)?;
         }
-        None if uses::count(call, &handle, &mut entry) => call.tx.put_record(&key, &entry)?,
-        None => {}
+        None => {
+            if uses::count(call, &handle, &mut entry) {
+                call.tx.put_record(&key, &entry)?;
+            }
+        }
     }
     Ok(Some(entry))
 }

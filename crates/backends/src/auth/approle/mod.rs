@@ -15,7 +15,7 @@ use super::token_parameters::{
     TOKEN_PERIOD, TOKEN_POLICIES, TOKEN_STRICTLY_BIND_IP, TOKEN_TTL, TOKEN_TYPE,
 };
 use crate::routing::{delete, field, list, look_up, read, write};
-use strongroom_kernel::{Access, Backend, Class, Field, FieldKind, Route};
+use strongroom_kernel::{Access, Backend, Class, Field, FieldKind, Method, Route};
 
 pub(crate) static BACKEND: Backend = Backend {
     memory: uses::memory,
@@ -49,19 +49,14 @@ const TTL: Field = field("ttl", FieldKind::Duration, "How long the secret-id is 
 
 /// One parameter of a role under a path of its own.
 const fn part(pattern: &'static str, summary: &'static str, fields: &'static [Field]) -> Route {
-    Route {
-        pattern,
-        summary,
-        access: Access::Token,
-        fields,
-        methods: &[
-            read(parts::read, "Read it."),
-            write(parts::write, "Change it."),
-            delete(parts::delete, "Set it back."),
-        ],
-        exists: None,
-    }
+    Route { pattern, summary, access: Access::Token, fields, methods: PART_METHODS, exists: None }
 }
+
+const PART_METHODS: &[Method] = &[
+    read(parts::read, "Read it."),
+    write(parts::write, "Change it."),
+    delete(parts::delete, "Set it back."),
+];
 
 const ROUTES: &[Route] = &[
     Route {

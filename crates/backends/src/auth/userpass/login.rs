@@ -1,6 +1,7 @@
 //! Logging in. A wrong name and a wrong password take the same work and get the same answer.
 
 use super::users::{self, User};
+use crate::auth::is_login;
 use crate::auth::token_parameters::is_within;
 use serde_json::{Map, Value, json};
 use strongroom_crypto::password::verify_nobody;
@@ -8,7 +9,7 @@ use strongroom_kernel::tokens::TokenEntry;
 use strongroom_kernel::{Call, Error, LoginGrant, Response};
 
 pub(super) fn login_name(call: &Call<'_>) -> Option<String> {
-    Some(users::canonical_name(call)).filter(|name| !name.is_empty())
+    is_login(call).then(|| users::canonical_name(call))
 }
 
 pub(super) fn login(call: &mut Call<'_>) -> Result<Response, Error> {

@@ -7,6 +7,7 @@ use crate::identity;
 use crate::kernel::Kernel;
 use crate::leases::{self, LeaseRecord};
 use crate::mounts::Mount;
+use crate::quotas::Place;
 use crate::request::{Auth, LeaseGrant, LoginGrant, Response};
 use crate::tokens::{self, Children, Created, NewToken, Parent, TokenEntry, TokenKind, TokenRow, TokenType};
 use crate::transaction::Tx;
@@ -184,7 +185,22 @@ pub(crate) fn make_token(call: &mut Call<'_>, new: NewToken) -> Result<Created, 
     if new.entry.kind == TokenType::Batch && !new.entry.period.is_zero() {
         return Err(Error::invalid("batch tokens cannot be periodic"));
     }
+    if new.entry.kind == TokenType::Service && new.entry.expires.is_some() {
+        take_lease(call, &new.entry.role)?;
+    }
     tokens::create(&mut call.tx, call.kernel.entropy(), call.namespace, new)
+}
+
+/// Counts a lease against the quota that covers the call.
+fn take_lease(call: &mut Call<'_>, role: &str) -> Result<(), Error> {
+    let place = Place {
+        topology: call.topology,
+        namespace: call.namespace.id(),
+        mount: call.mount.path(),
+        path: call.path.as_str(),
+        role,
+    };
+    call.kernel.quotas.take_lease(&mut call.tx, &place, call.now, &*call.kernel.clock)
 }
 
 /// The `auth` part of an answer for a token just made.
@@ -220,6 +236,7 @@ fn lease(call: &mut Call<'_>, grant: &LeaseGrant, response: &mut Response) -> Re
     let ttl_max = grant.ttl_max.unwrap_or_default();
     let lifetime = bound_ttl(ttls, grant.ttl.unwrap_or_default(), ttl_max, Duration::ZERO, Duration::ZERO);
     let caller = call.require_caller()?;
+    take_lease(call, "")?;
     let random = random_base62(call.kernel.entropy(), LEASE_ID_CHARACTERS);
     let record = LeaseRecord {
         id: format!("{}/{}", call.path.as_str().trim_end_matches('/'), random.expose()),

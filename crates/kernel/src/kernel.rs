@@ -172,6 +172,7 @@ impl Kernel {
     pub(crate) fn open_with(&self, keys: Arc<Keys>) -> Result<(), Error> {
         let mut tx = self.begin(&keys, Intent::Read)?;
         let topology = Arc::new(Topology::load(&mut tx, &self.registry, None)?);
+        self.quotas.load(&mut tx)?;
         drop(tx);
         self.policies.advance();
         self.callers.clear();
@@ -258,8 +259,17 @@ impl Kernel {
                 Effect::AuditDevices => self.reconcile_audit(),
                 Effect::Keyring => self.reload_keyring(),
                 Effect::Rekeyed(target) => self.progress.lock().rekeyed(*target),
-                Effect::Quotas | Effect::Settings => {}
+                Effect::Quotas => self.reload_quotas(),
+                Effect::Settings => {}
             }
+        }
+    }
+
+    fn reload_quotas(&self) {
+        let Ok(open) = self.opened() else { return };
+        let loaded = self.begin(&open.keys, Intent::Read).and_then(|mut tx| self.quotas.load(&mut tx));
+        if let Err(error) = loaded {
+            tracing::error!(?error, "the quotas cannot be read again: the ones before stay in force");
         }
     }
 

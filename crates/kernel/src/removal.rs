@@ -10,6 +10,7 @@ use crate::kernel::Kernel;
 use crate::leases;
 use crate::mounts::{self, Mount};
 use crate::namespaces::{Namespace, namespace_key};
+use crate::quotas;
 use crate::tokens::{self, Children};
 use crate::transaction::{Intent, Tx};
 use std::sync::Arc;
@@ -99,6 +100,7 @@ pub(crate) fn remove_namespace(
     if removal == Removal::Done {
         let key = namespace_key(tx, namespace.id());
         tx.delete(&key)?;
+        quotas::forget_namespace(tx, namespace.id())?;
         for effect in [Effect::Topology, Effect::Policies, Effect::Identity] {
             tx.after_commit(effect);
         }

@@ -12,6 +12,7 @@ mod mount_config;
 mod mounts;
 mod namespaces;
 mod policies;
+mod quotas;
 mod rekey;
 mod snapshot;
 mod wrapping;
@@ -53,6 +54,7 @@ const TABLES: &[&[Route]] = &[
     namespaces::ROUTES,
     policies::ROUTES,
     wrapping::ROUTES,
+    quotas::ROUTES,
 ];
 
 static SYSTEM: Backend = Backend::new("system", Class::Secret, "The server's own settings.", TABLES);

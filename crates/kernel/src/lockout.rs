@@ -68,13 +68,18 @@ impl Lockouts {
         }
     }
 
-    /// The locked users: mount accessor and name.
-    pub(crate) fn locked(&self, threshold: u64) -> Vec<(String, String)> {
+    /// The locked users of an auth mount, by name.
+    pub(crate) fn locked(&self, accessor: &str, config: &UserLockoutConfig, now: Duration) -> Vec<String> {
         let users = self.users.lock();
+        let is_locked = |failures: &Failures| {
+            !config.is_disabled
+                && failures.count >= config.threshold
+                && now.saturating_sub(failures.last) < config.duration
+        };
         let mut locked: Vec<_> = users
             .iter()
-            .filter(|(_, failures)| failures.count >= threshold)
-            .map(|(user, _)| user.clone())
+            .filter(|((of, _), failures)| of == accessor && is_locked(failures))
+            .map(|((_, name), _)| name.clone())
             .collect();
         locked.sort_unstable();
         locked

@@ -15,6 +15,8 @@ mod policies;
 mod quotas;
 mod rekey;
 mod snapshot;
+mod status;
+mod tools;
 mod wrapping;
 
 use crate::backend::{Backend, Class};
@@ -55,6 +57,8 @@ const TABLES: &[&[Route]] = &[
     policies::ROUTES,
     wrapping::ROUTES,
     quotas::ROUTES,
+    status::ROUTES,
+    tools::ROUTES,
 ];
 
 static SYSTEM: Backend = Backend::new("system", Class::Secret, "The server's own settings.", TABLES);

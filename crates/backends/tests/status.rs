@@ -1,0 +1,50 @@
+//! How the server is, and small tools.
+
+use serde_json::json;
+use strongroom_kernel::Operation;
+use strongroom_testkit::server::TestServer;
+
+#[test]
+fn health_is_told_to_anybody() {
+    let server = TestServer::start(Vec::new());
+    let anybody = server.session(None);
+    let healthy = anybody.read("sys/health");
+    assert_eq!(healthy.status, 200);
+    assert_eq!(healthy.body["data"]["initialized"], true);
+    assert_eq!(healthy.body["data"]["sealed"], false);
+    assert!(healthy.body["data"]["cluster_id"].is_string());
+    assert_eq!(anybody.read_with("sys/health", json!({"activecode": "299"})).status, 299);
+    assert_eq!(anybody.read("sys/leader").body["data"]["ha_enabled"], false);
+    server.kernel.seal();
+    assert_eq!(anybody.read("sys/health").status, 503);
+    assert_eq!(anybody.read_with("sys/health", json!({"sealedcode": "200"})).status, 200);
+    assert_eq!(anybody.read_with("sys/health", json!({"sealedcode": "99999"})).status, 503);
+}
+
+#[test]
+fn the_server_says_what_it_consists_of() {
+    let server = TestServer::start(Vec::new());
+    let root = server.root();
+    assert_eq!(root.read("sys/ha-status").data()["nodes"][0]["active_node"], true);
+    assert_eq!(root.read("sys/config/state/sanitized").data()["storage"]["type"], "file");
+    assert_eq!(root.list("sys/plugins/catalog/auth").data()["keys"], json!(["token"]));
+    assert_eq!(root.read("sys/plugins/catalog/auth/token").data()["builtin"], true);
+    assert_eq!(root.read("sys/plugins/catalog/auth/none").status, 404);
+    assert_eq!(root.read("sys/locked-users").data(), &json!({"total": 0, "by_namespace": []}));
+    assert_eq!(root.write("sys/locked-users/none/unlock/bob", json!({})).status, 400);
+}
+
+#[test]
+fn tools() {
+    let server = TestServer::start(Vec::new());
+    let root = server.root();
+    let hex = root.write("sys/tools/random/platform/7", json!({"format": "hex"}));
+    assert_eq!(hex.data()["random_bytes"].as_str().unwrap().len(), 14);
+    assert_eq!(root.write("sys/tools/random/3", json!({})).data()["random_bytes"].as_str().unwrap().len(), 4);
+    assert_eq!(root.write("sys/tools/random", json!({"bytes": 0})).status, 400);
+    assert_eq!(root.write("sys/tools/random/moon", json!({})).status, 400);
+    let sum = root.write("sys/tools/hash/sha2-256", json!({"input": "YWJj"}));
+    assert_eq!(sum.data()["sum"], "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_eq!(root.write("sys/tools/hash/md5", json!({"input": "YWJj"})).status, 400);
+    assert_eq!(root.send(Operation::Help, "sys/tools/hash", json!({})).status, 200);
+}

@@ -2,6 +2,7 @@
 //! HTTP, of a store, or of another engine.
 
 mod auth;
+mod listing;
 mod routing;
 mod secrets;
 

@@ -378,3 +378,28 @@ fn what_is_wrong_with_a_role_is_said() {
     assert_eq!(refused(json!({"role_id": "x".repeat(2000)})), 400);
     assert_eq!(server.root().list("auth/approle/role").status, 404);
 }
+
+#[test]
+fn concurrent_logins_take_no_use_too_many() {
+    let server = server();
+    let id = role(&server, json!({}));
+    let (secret, _) = secret_id(&server, json!({"num_uses": 3}));
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let logins: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| (0..3).map(|_| login(&server, &id, &secret).status).collect::<Vec<_>>()))
+            .collect();
+        logins.into_iter().flat_map(|login| login.join().unwrap_or_default()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 3, "{statuses:?}");
+}
+
+#[test]
+fn lists_come_in_pages() {
+    let server = server();
+    for name in ["a", "b", "c"] {
+        write(&server, &format!("role/{name}"), json!({}));
+    }
+    let page =
+        |body: Value| server.root().send(strongroom_kernel::Operation::List, "auth/approle/role", body);
+    assert_eq!(page(json!({"after": "a", "limit": 1})).data(), &json!({"keys": ["b"]}));
+}

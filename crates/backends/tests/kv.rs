@@ -388,3 +388,55 @@ fn secrets_end_and_say_so_before() {
     assert_eq!(root.delete("kv2/metadata/other").status, 204);
     assert_eq!(root.read_with("kv2/expiring", json!({"within": "900d"})).status, 404);
 }
+
+#[test]
+fn policy_tells_creation_from_update() {
+    let server = server();
+    let root = server.root();
+    let token_with = |name: &str, capability: &str| {
+        let policy = format!("path \"kv2/data/*\" {{ capabilities = [\"{capability}\"] }}");
+        root.write(&format!("sys/policies/acl/{name}"), json!({ "policy": policy }));
+        root.write("auth/token/create", json!({ "policies": [name] })).token()
+    };
+    let (creator, updater) = (token_with("creator", "create"), token_with("updater", "update"));
+    let write =
+        |token: &str| server.session(Some(token)).write("kv2/data/app", json!({"data": {"k": 1}})).status;
+    assert_eq!(write(&updater), 403);
+    assert_eq!(write(&creator), 200);
+    assert_eq!(write(&creator), 403);
+    assert_eq!(write(&updater), 200);
+    assert_eq!(server.session(Some(&updater)).read("kv2/data/app").status, 403);
+}
+
+#[test]
+fn concurrent_writers_each_get_a_version_of_their_own() {
+    let server = server();
+    let versions: Vec<u64> = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let root = server.root();
+                scope.spawn(move || {
+                    (0..10).map(|n| put(&root, "app", json!({"writer": writer, "n": n}))).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        writers.into_iter().flat_map(|writer| writer.join().expect("a writer ends")).collect()
+    });
+    let distinct: std::collections::BTreeSet<u64> = versions.into_iter().collect();
+    assert_eq!(distinct, (1..=40).collect());
+    assert_eq!(server.root().read("kv2/metadata/app").data()["oldest_version"], 31);
+    for version in 31..=40 {
+        let read = server.root().read_with("kv2/data/app", json!({ "version": version }));
+        assert_eq!(read.status, 200, "{version}");
+    }
+}
+
+#[test]
+fn namespaces_and_mounts_keep_apart() {
+    let server = server();
+    let root = server.root();
+    root.write("sys/mounts/other", json!({"type": "kv-v2"}));
+    put(&root, "app", json!({"k": 1}));
+    assert_eq!(root.read("other/data/app").refusal(), (404, String::new()));
+    assert_eq!(root.list("other/metadata").status, 404);
+}

@@ -8,6 +8,7 @@ use crate::auth::token_parameters::is_within;
 use serde_json::{Map, Value, json};
 use strongroom_kernel::tokens::{TokenEntry, TokenSettings};
 use strongroom_kernel::{Call, Error, LoginGrant, Response};
+use strongroom_secret::SecretString;
 
 /// Where the secret-ids of a role that there is not are looked for.
 const NO_FAMILY: [u8; 8] = [0; 8];
@@ -45,8 +46,8 @@ pub(super) fn login(call: &mut Call<'_>) -> Result<Response, Error> {
 
 /// The secret-id of a login, if it is good; its use is taken.
 fn look_up_secret_id(call: &mut Call<'_>, role: Option<&Role>) -> Result<Option<SecretId>, Error> {
-    let secret_id = call.fields().required_text("secret_id")?;
-    let handle = secret_ids::handle_of(call, &secret_id);
+    let secret_id = SecretString::new(call.fields().required_text("secret_id")?);
+    let handle = secret_ids::handle_of(call, secret_id.expose());
     let family = role.map_or(NO_FAMILY, |role| role.family);
     let key = secret_ids::key(call, family, &handle);
     let Some(mut entry) = call.tx.record::<SecretId>(&key)? else { return Ok(None) };

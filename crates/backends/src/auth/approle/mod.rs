@@ -14,6 +14,7 @@ use super::token_parameters::{
     TOKEN_BOUND_CIDRS, TOKEN_EXPLICIT_MAX_TTL, TOKEN_MAX_TTL, TOKEN_NO_DEFAULT_POLICY, TOKEN_NUM_USES,
     TOKEN_PERIOD, TOKEN_POLICIES, TOKEN_STRICTLY_BIND_IP, TOKEN_TTL, TOKEN_TYPE,
 };
+use crate::listing::{AFTER, LIMIT};
 use crate::routing::{delete, field, list, look_up, read, write};
 use strongroom_kernel::{Access, Backend, Class, Field, FieldKind, Method, Route};
 
@@ -71,7 +72,7 @@ const ROUTES: &[Route] = &[
         pattern: "role/{role_name}/secret-id/?",
         summary: "The secret-ids of a role.",
         access: Access::Token,
-        fields: &[ROLE_NAME, METADATA, CIDR_LIST, TOKEN_BOUND_CIDRS, NUM_USES, TTL],
+        fields: &[ROLE_NAME, METADATA, CIDR_LIST, TOKEN_BOUND_CIDRS, NUM_USES, TTL, AFTER, LIMIT],
         methods: &[
             write(secret_ids::generate, "Make a secret-id. It is shown once."),
             list(secret_ids::list, "List the accessors."),
@@ -165,7 +166,7 @@ const ROUTES: &[Route] = &[
         pattern: "role/?",
         summary: "List the roles.",
         access: Access::Token,
-        fields: &[],
+        fields: &[AFTER, LIMIT],
         methods: &[list(roles::list, "List the names.")],
         exists: None,
     },

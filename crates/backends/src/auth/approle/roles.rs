@@ -2,6 +2,7 @@
 
 use super::tidying;
 use crate::auth::token_parameters::{TokenParameters, networks, ttl_max_of_mount};
+use crate::listing::page;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -204,7 +205,8 @@ pub(super) fn exists(call: &mut Call<'_>) -> Result<bool, Error> {
 
 pub(super) fn list(call: &mut Call<'_>) -> Result<Response, Error> {
     let table = call.table(NAMES);
-    Response::keys(call.tx.children(&table)?)
+    let names = call.tx.children(&table)?;
+    page(call, names)
 }
 
 pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {

@@ -3,6 +3,7 @@
 use super::roles::{self, Handle, Role, handle};
 use super::uses;
 use crate::auth::token_parameters::{networks, ttl_max_of_mount};
+use crate::listing::page;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -239,7 +240,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Response, Error> {
         })
     })?;
     accessors.sort_unstable();
-    Response::keys(accessors)
+    page(call, accessors)
 }
 
 fn decode(value: &[u8]) -> Result<SecretId, Error> {

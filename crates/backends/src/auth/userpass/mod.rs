@@ -7,6 +7,7 @@ use super::token_parameters::{
     TOKEN_BOUND_CIDRS, TOKEN_EXPLICIT_MAX_TTL, TOKEN_MAX_TTL, TOKEN_NO_DEFAULT_POLICY, TOKEN_NUM_USES,
     TOKEN_PERIOD, TOKEN_POLICIES, TOKEN_STRICTLY_BIND_IP, TOKEN_TTL, TOKEN_TYPE,
 };
+use crate::listing::{AFTER, LIMIT};
 use crate::routing::{delete, field, heavy_write, list, read, write};
 use strongroom_kernel::{Access, Backend, Class, Field, FieldKind, Route};
 
@@ -34,7 +35,7 @@ const ROUTES: &[Route] = &[
         pattern: "users/?",
         summary: "List the users.",
         access: Access::Token,
-        fields: &[],
+        fields: &[AFTER, LIMIT],
         methods: &[list(users::list, "List the names.")],
         exists: None,
     },

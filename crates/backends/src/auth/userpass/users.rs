@@ -1,6 +1,7 @@
 //! The users of a mount.
 
 use crate::auth::token_parameters::TokenParameters;
+use crate::listing::page;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use strongroom_crypto::password::{PasswordError, PasswordHash};
@@ -56,7 +57,8 @@ pub(super) fn exists(call: &mut Call<'_>) -> Result<bool, Error> {
 
 pub(super) fn list(call: &mut Call<'_>) -> Result<Response, Error> {
     let table = call.table(USERS);
-    Response::keys(call.tx.children(&table)?)
+    let names = call.tx.children(&table)?;
+    page(call, names)
 }
 
 pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {

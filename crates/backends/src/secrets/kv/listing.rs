@@ -1,14 +1,10 @@
-//! Lists of names, flat and deep, in pages.
+//! Lists of names, flat and deep.
 
-use crate::routing::field;
-use strongroom_kernel::{Call, Error, Field, FieldKind, Key, Response};
+use crate::listing::page;
+use strongroom_kernel::{Call, Error, Key, Response};
 
 /// Names that one deep list goes through; whoever has more lists a folder at a time.
 const NAMES_MAX: usize = 1_000_000;
-
-pub(super) const AFTER: Field =
-    field("after", FieldKind::Text, "Start after this name. For lists, with or without `limit`.");
-pub(super) const LIMIT: Field = field("limit", FieldKind::Integer, "The most names to give. All by default.");
 
 /// The names directly below a folder.
 pub(super) fn list(call: &mut Call<'_>, folder: &Key) -> Result<Response, Error> {
@@ -27,16 +23,4 @@ pub(super) fn scan(call: &mut Call<'_>, folder: &Key) -> Result<Response, Error>
     // An entry of the folder's own name is not below it.
     paths.retain(|path| !path.is_empty());
     page(call, paths)
-}
-
-fn page(call: &Call<'_>, mut names: Vec<String>) -> Result<Response, Error> {
-    if let Some(after) = call.fields().text("after")? {
-        names.retain(|name| *name > after);
-    }
-    if let Some(limit) = call.fields().integer("limit")?.and_then(|limit| usize::try_from(limit).ok())
-        && limit > 0
-    {
-        names.truncate(limit);
-    }
-    Response::keys(names)
 }

@@ -1,7 +1,7 @@
 //! Version 1: one value per path, replaced as a whole.
 
-use super::listing::{AFTER, LIMIT};
 use super::{enable, listing, payload, writable_path};
+use crate::listing::{AFTER, LIMIT};
 use crate::routing::{delete, field, list, read, scan, write};
 use serde::Deserialize;
 use serde_json::Value;

@@ -9,7 +9,7 @@ mod subkeys;
 mod versions;
 
 use super::enable;
-use super::listing::{AFTER, LIMIT};
+use crate::listing::{AFTER, LIMIT};
 use crate::routing::{delete, field, list, patch, read, scan, write};
 use strongroom_kernel::{Access, Backend, Class, Field, FieldKind, Route};
 

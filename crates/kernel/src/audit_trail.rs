@@ -2,7 +2,7 @@
 
 use crate::audit::{
     AuditError, AuthFacts, Broker, BrokerOptions, CallerFacts, CheckpointSigner, DataFacts, DeviceConfig,
-    MountFacts, Permissions, Record, RequestFacts, ResponseFacts, SinkFactory, WrapFacts,
+    MountFacts, Permissions, Receipt, Record, RequestFacts, ResponseFacts, SinkFactory, WrapFacts,
 };
 use crate::backend::Class;
 use crate::barrier::Keys;
@@ -86,30 +86,30 @@ impl Kernel {
         receipt.await.map_err(|error| unrecorded(&error))
     }
 
-    /// Records that a request came, and whether it was refused.
-    pub(crate) async fn audit_request(
+    /// Hands the record that a request came, and whether it was refused, to the devices. An error means that none of
+    /// them works: then nothing may be done.
+    pub(crate) fn audit_request(
         &self,
         walked: &Walked<'_>,
         refusal: Option<&Error>,
-    ) -> Result<(), Error> {
-        let Some(broker) = self.broker() else { return Ok(()) };
-        let receipt = broker.submit(&[walked.record(self.now(), refusal)]);
-        receipt.await.map_err(|error| unrecorded(&error))
+    ) -> Result<Option<Receipt>, Error> {
+        let Some(broker) = self.broker() else { return Ok(None) };
+        if !broker.is_working() {
+            return Err(Error::new(ErrorKind::Internal, UNRECORDED).with_detail("no audit device works"));
+        }
+        Ok(Some(broker.submit(&[walked.record(self.now(), refusal)])))
     }
 
-    /// Records what was answered.
-    pub(crate) async fn audit_response(
+    /// Hands the record of what is answered to the devices.
+    pub(crate) fn audit_response(
         &self,
         walked: &Walked<'_>,
         result: &Result<Response, Error>,
-    ) -> Result<(), Error> {
-        let Some(broker) = self.broker() else { return Ok(()) };
-        let record = Record {
-            response: Some(response_facts(result)),
-            ..walked.record(self.now(), result.as_ref().err())
-        };
-        let receipt = broker.submit(&[record]);
-        receipt.await.map_err(|error| unrecorded(&error))
+    ) -> Option<Receipt> {
+        let broker = self.broker()?;
+        let record =
+            Record { response: Some(response_facts(result)), ..walked.record(self.now(), result.as_ref().err()) };
+        Some(broker.submit(&[record]))
     }
 
     /// Opens the devices' files again: they were rotated.
@@ -120,12 +120,18 @@ impl Kernel {
     }
 }
 
+const UNRECORDED: &str = "the request could not be audited: see the audit devices";
+
 fn unrecorded(error: &AuditError) -> Error {
-    Error::new(
-        ErrorKind::Internal,
-        "the request could not be audited, so it was not served: see the audit devices",
-    )
-    .with_detail(error.to_string())
+    Error::new(ErrorKind::Internal, UNRECORDED).with_detail(error.to_string())
+}
+
+/// Waits until a record is written.
+pub(crate) async fn written(receipt: Option<Receipt>) -> Result<(), Error> {
+    match receipt {
+        Some(receipt) => receipt.await.map_err(|error| unrecorded(&error)),
+        None => Ok(()),
+    }
 }
 
 impl Walked<'_> {

@@ -1,6 +1,6 @@
 //! The walk of a request: route, caller, policy, handler, token or lease, commit, audit.
 
-use crate::audit_trail::Walked;
+use crate::audit_trail::{self, Walked};
 use crate::backend::Class;
 use crate::call::Call;
 use crate::caller::{self, Caller};
@@ -82,16 +82,19 @@ impl Kernel {
             let recorded = self.audit_both(&walked, &result).await;
             return Some(recorded.and(result));
         };
-        if let Err(error) = self.audit_request(&walked, result.as_ref().err()).await {
-            return Some(Err(error));
-        }
+        // The record of the request is on its way to the devices before the commit is. Waiting for it here would cost
+        // another change of threads: it is waited for together with the record of the answer, before the answer.
+        let requested = match self.audit_request(&walked, result.as_ref().err()) {
+            Ok(receipt) => receipt,
+            Err(error) => return Some(Err(error)),
+        };
         let outcome = match self.commit(transaction, effects).await {
             Ok(_) => result,
             Err(CommitError::Conflict) => return None,
             Err(error) => Err(error.into()),
         };
-        let recorded = self.audit_response(&walked, &outcome).await;
-        Some(recorded.and(outcome))
+        let answered = self.audit_response(&walked, &outcome);
+        Some(audit_trail::written(requested).await.and(audit_trail::written(answered).await).and(outcome))
     }
 
     /// Finds the namespace, the mount and the route of a request.

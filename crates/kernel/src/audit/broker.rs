@@ -273,6 +273,12 @@ impl Broker {
         }
     }
 
+    /// Whether a record has a chance to be written: no device is enabled, or one of them works.
+    pub fn is_working(&self) -> bool {
+        let devices = self.devices.read();
+        devices.list.is_empty() || devices.list.iter().any(|enabled| enabled.device.is_healthy())
+    }
+
     pub fn health(&self) -> Vec<DeviceHealth> {
         self.devices.read().list.iter().map(|enabled| enabled.device.health()).collect()
     }

@@ -243,6 +243,10 @@ impl Device {
         }
     }
 
+    pub(super) fn is_healthy(&self) -> bool {
+        self.queue.lock().status == Status::Healthy
+    }
+
     pub(super) fn health(&self) -> DeviceHealth {
         let queue = self.queue.lock();
         DeviceHealth {

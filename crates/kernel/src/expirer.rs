@@ -42,7 +42,7 @@ impl Kernel {
     pub fn expire_due(self: &Arc<Self>, budget: usize) -> Result<Option<Duration>, Error> {
         let Ok(open) = self.opened() else { return Ok(None) };
         let now = self.now();
-        let (rows, next) = tokens::due(&mut self.begin(&open.keys, Intent::Read)?, now, budget)?;
+        let (rows, _) = tokens::due(&mut self.begin(&open.keys, Intent::Read)?, now, budget)?;
         let (ending, handed_out): (Vec<Due>, Vec<Due>) =
             rows.into_iter().partition(|due| due.kind == ExpiryKind::Token);
         let mut is_done = true;
@@ -54,7 +54,12 @@ impl Kernel {
         }
         is_done &= self.clean_up()? == Tidied::All;
         is_done &= self.tidy_a_mount(&open, now)?;
-        if is_done { Ok(next.map(|at| at.since(self.now()))) } else { Ok(Some(Duration::ZERO)) }
+        if !is_done {
+            return Ok(Some(Duration::ZERO));
+        }
+        // Renewed entries have new rows by now.
+        let (_, next) = tokens::due(&mut self.begin(&open.keys, Intent::Read)?, now, 0)?;
+        Ok(next.map(|at| at.since(now)))
     }
 
     /// Ends the tokens of a batch in one commit; false if others were always quicker, and it is to be tried again.

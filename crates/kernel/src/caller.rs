@@ -104,8 +104,10 @@ pub(crate) fn authenticate(
     if !home.is_some_and(|home| namespace.path().is_within(home.path())) {
         return refused("the token belongs to another namespace");
     }
-    if caller.identity.as_ref().is_some_and(|identity| identity.is_disabled) {
-        return refused("the token's entity is disabled");
+    match &caller.identity {
+        Some(identity) if identity.is_disabled => return refused("the token's entity is disabled"),
+        None if !entry.entity_id.is_empty() => return refused("the token's entity is gone"),
+        _ => {}
     }
     Ok(caller)
 }

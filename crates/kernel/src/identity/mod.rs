@@ -1,13 +1,29 @@
 //! Identity: who is behind the tokens. Entities join the names by which auth methods know somebody, and groups join
 //! entities; both carry policies.
 
+mod aliases;
+mod entities;
+mod groups;
+mod shown;
+mod store;
+
+use crate::effect::Effect;
 use crate::error::Error;
 use crate::mounts::Mount;
-use crate::policy::TemplateContext;
+use crate::policy::{AliasContext, EntityContext, GroupContext, TemplateContext};
 use crate::request::LoginGrant;
+use crate::route::Route;
 use crate::topology::Topology;
 use crate::transaction::Tx;
+use std::collections::{BTreeMap, BTreeSet};
+use store::{EntityRecord, GroupPlace, GroupRecord};
 use strongroom_secret::{Entropy, Timestamp};
+
+/// Groups that one entity may be in, with those around them.
+const GROUPS_MAX: usize = 4096;
+
+/// The tables of the backend at `identity/`.
+pub(crate) const TABLES: &[&[Route]] = &[entities::ROUTES, aliases::ROUTES, groups::ROUTES];
 
 /// What a request needs to know of its caller's entity.
 #[derive(Debug, Clone, Default)]
@@ -37,27 +53,190 @@ impl Identity {
 
 /// The identity of an entity; None if there is none of this id.
 pub(crate) fn load(
-    _tx: &mut Tx<'_>,
-    _topology: &Topology,
-    _namespace: u64,
-    _entity_id: &str,
+    tx: &mut Tx<'_>,
+    topology: &Topology,
+    namespace: u64,
+    entity_id: &str,
 ) -> Result<Option<Identity>, Error> {
-    Ok(None)
+    let Some(entity) = store::entity_around(tx, topology, namespace, entity_id)? else { return Ok(None) };
+    let groups = groups_of(tx, &entity)?;
+    let mut policies: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+    policies.entry(entity.namespace).or_default().extend(entity.policies.iter().cloned());
+    for group in &groups {
+        policies.entry(group.namespace).or_default().extend(group.policies.iter().cloned());
+    }
+    let context = TemplateContext {
+        entity: Some(entity_context(&entity)),
+        groups: groups.into_iter().filter_map(|group| group_context(topology, group)).collect(),
+    };
+    Ok(Some(Identity {
+        entity_id: entity.id,
+        is_disabled: entity.is_disabled,
+        policies: policies.into_iter().map(|(id, names)| (id, names.into_iter().collect())).collect(),
+        context,
+    }))
+}
+
+/// The groups that an entity is in, directly or through others.
+fn groups_of(tx: &mut Tx<'_>, entity: &EntityRecord) -> Result<Vec<GroupRecord>, Error> {
+    let mut waiting: Vec<GroupPlace> =
+        entity.groups.iter().map(|membership| membership.group.clone()).collect();
+    let mut seen: BTreeSet<GroupPlace> = waiting.iter().cloned().collect();
+    let mut groups = Vec::new();
+    while let Some(place) = waiting.pop() {
+        let Some(group) = store::group(tx, place.namespace, &place.id)? else { continue };
+        for parent in &group.parents {
+            if seen.len() < GROUPS_MAX && seen.insert(parent.clone()) {
+                waiting.push(parent.clone());
+            }
+        }
+        groups.push(group);
+    }
+    Ok(groups)
+}
+
+fn entity_context(entity: &EntityRecord) -> EntityContext {
+    let aliases = entity
+        .aliases
+        .iter()
+        .map(|alias| AliasContext {
+            mount_accessor: alias.mount_accessor.clone(),
+            id: alias.id.clone(),
+            name: alias.name.clone(),
+            metadata: alias.metadata.clone(),
+            custom_metadata: alias.custom_metadata.clone(),
+        })
+        .collect();
+    EntityContext {
+        id: entity.id.clone(),
+        name: entity.name.clone(),
+        metadata: entity.metadata.clone(),
+        aliases,
+    }
+}
+
+fn group_context(topology: &Topology, group: GroupRecord) -> Option<GroupContext> {
+    let namespace = topology.namespace_by_id(group.namespace)?.path().clone();
+    Some(GroupContext { id: group.id, name: group.name, namespace, metadata: group.metadata })
 }
 
 /// The entity of somebody who logged in: found by the alias at this mount, or made. Updates the alias's metadata and
 /// the external groups that the method named. Returns its id.
 pub(crate) fn on_login(
-    _tx: &mut Tx<'_>,
-    _entropy: &dyn Entropy,
-    _mount: &Mount,
-    _grant: &LoginGrant,
-    _now: Timestamp,
+    tx: &mut Tx<'_>,
+    entropy: &dyn Entropy,
+    mount: &Mount,
+    grant: &LoginGrant,
+    now: Timestamp,
 ) -> Result<String, Error> {
-    Ok(String::new())
+    let (namespace, accessor) = (mount.namespace, mount.record.accessor.as_str());
+    let known = match store::entity_of_alias(tx, namespace, accessor, &grant.alias)? {
+        Some(id) => store::entity(tx, namespace, &id)?,
+        None => None,
+    };
+    let metadata = store::texts(&grant.alias_metadata);
+    let mut is_changed = known.is_none();
+    let mut entity = match known {
+        Some(entity) => entity,
+        None => first_login(tx, entropy, mount, &grant.alias, now)?,
+    };
+    if entity.is_disabled {
+        return Err(Error::denied().with_detail("the entity of this login is disabled"));
+    }
+    let is_ours = |alias: &&mut store::AliasRecord| {
+        alias.mount_accessor == accessor && alias.name.to_lowercase() == grant.alias.to_lowercase()
+    };
+    if let Some(alias) = entity.aliases.iter_mut().find(is_ours)
+        && alias.metadata != metadata
+    {
+        alias.metadata = metadata;
+        alias.updated = now;
+        if !is_changed {
+            tx.after_commit(Effect::Identity);
+        }
+        is_changed = true;
+    }
+    is_changed |= follow_groups(tx, &mut entity, mount, &grant.group_aliases)?;
+    if is_changed {
+        store::save_entity(tx, &entity)?;
+    }
+    Ok(entity.id)
+}
+
+/// Makes the entity of somebody who was never here. Nobody's permissions depend on it yet.
+fn first_login(
+    tx: &mut Tx<'_>,
+    entropy: &dyn Entropy,
+    mount: &Mount,
+    name: &str,
+    now: Timestamp,
+) -> Result<EntityRecord, Error> {
+    let mut entity = store::new_entity(entropy, mount.namespace, "", now);
+    let alias = store::new_alias(entropy, &mount.record.accessor, name, now);
+    store::name_entity(tx, &entity, None)?;
+    store::index_alias(tx, mount.namespace, &entity.id, &alias)?;
+    entity.aliases.push(alias);
+    Ok(entity)
+}
+
+/// Makes the entity's external groups of this mount those that the method named; whether that changed anything.
+fn follow_groups(
+    tx: &mut Tx<'_>,
+    entity: &mut EntityRecord,
+    mount: &Mount,
+    aliases: &[String],
+) -> Result<bool, Error> {
+    let accessor = mount.record.accessor.as_str();
+    let mut named = BTreeSet::new();
+    for alias in aliases {
+        if let Some(id) = store::group_of_alias(tx, mount.namespace, accessor, alias)? {
+            named.insert(GroupPlace { namespace: mount.namespace, id });
+        }
+    }
+    let before: BTreeSet<GroupPlace> = entity
+        .groups
+        .iter()
+        .filter(|membership| membership.mount_accessor == accessor)
+        .map(|membership| membership.group.clone())
+        .collect();
+    for gone in before.difference(&named) {
+        store::leave(tx, entity, gone)?;
+    }
+    for new in named.difference(&before) {
+        store::join(tx, entity, new, accessor)?;
+    }
+    Ok(before != named)
 }
 
 /// Removes the aliases by which a mount that is gone knew anybody.
-pub(crate) fn forget_mount(_tx: &mut Tx<'_>, _namespace: u64, _accessor: &str) -> Result<(), Error> {
+pub(crate) fn forget_mount(tx: &mut Tx<'_>, namespace: u64, accessor: &str) -> Result<(), Error> {
+    let (entities, groups) = store::owners_at_mount(tx, namespace, accessor)?;
+    for id in entities {
+        let Some(mut entity) = store::entity(tx, namespace, &id)? else { continue };
+        let (gone, kept) = entity.aliases.into_iter().partition(|alias| alias.mount_accessor == accessor);
+        let gone: Vec<store::AliasRecord> = gone;
+        entity.aliases = kept;
+        for alias in &gone {
+            store::drop_alias(tx, namespace, alias)?;
+        }
+        let external: Vec<GroupPlace> = entity
+            .groups
+            .iter()
+            .filter(|membership| membership.mount_accessor == accessor)
+            .map(|membership| membership.group.clone())
+            .collect();
+        for group in external {
+            store::leave(tx, &mut entity, &group)?;
+        }
+        store::save_entity(tx, &entity)?;
+        tx.after_commit(Effect::Identity);
+    }
+    for id in groups {
+        let Some(mut group) = store::group(tx, namespace, &id)? else { continue };
+        if let Some(alias) = group.alias.take() {
+            store::drop_group_alias(tx, namespace, &alias)?;
+        }
+        store::save_group(tx, &group)?;
+    }
     Ok(())
 }

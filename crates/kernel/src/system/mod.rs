@@ -22,6 +22,7 @@ mod wrapping;
 use crate::backend::{Backend, Class};
 use crate::cubbyhole;
 use crate::error::Error;
+use crate::identity;
 use crate::kernel::Kernel;
 use crate::mounts::{MountConfig, MountRecord, MountTable, mounts_key};
 use crate::namespaces::{ROOT_NAMESPACE, root_record};
@@ -64,7 +65,8 @@ const TABLES: &[&[Route]] = &[
 static SYSTEM: Backend = Backend::new("system", Class::Secret, "The server's own settings.", TABLES);
 static CUBBYHOLE: Backend =
     Backend::new("cubbyhole", Class::Secret, "A place of its own for every token.", &[cubbyhole::ROUTES]);
-static IDENTITY: Backend = Backend::new("identity", Class::Secret, "Who is behind the tokens.", &[]);
+static IDENTITY: Backend =
+    Backend::new("identity", Class::Secret, "Who is behind the tokens.", identity::TABLES);
 static TOKEN: Backend = Backend::new("token", Class::Auth, "Token based credentials.", tokens::TABLES);
 
 /// The backends that every namespace has.

@@ -14,6 +14,7 @@ mod store;
 pub use entry::{Parent, TokenEntry, TokenKind, TokenRow, TokenSettings, TokenType};
 pub(crate) use expiry::{Due, ExpiryKind, due, expiry_key};
 pub(crate) use routes::{TABLES, page};
+pub(crate) use settings::policy_names;
 pub use settings::{cidr, cidr_text};
 pub(crate) use store::{
     Children, batch_entry, below_path, blank, by_accessor, create, entries_of, find_row, namespace_suffix,

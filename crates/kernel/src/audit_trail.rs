@@ -107,8 +107,10 @@ impl Kernel {
         result: &Result<Response, Error>,
     ) -> Option<Receipt> {
         let broker = self.broker()?;
-        let record =
-            Record { response: Some(response_facts(result)), ..walked.record(self.now(), result.as_ref().err()) };
+        let record = Record {
+            response: Some(response_facts(result)),
+            ..walked.record(self.now(), result.as_ref().err())
+        };
         Some(broker.submit(&[record]))
     }
 

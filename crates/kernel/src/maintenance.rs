@@ -1,22 +1,56 @@
-//! What a server does by itself: a new term for its keys in time.
+//! What a server does by itself: ends what has come to its end, removes what was disabled, renews its keys in time.
 
+use crate::backend::Tidied;
+use crate::error::Error;
 use crate::kernel::Kernel;
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_crypto::keyring::ENCRYPTIONS_PER_TERM_MAX;
 
-/// How long to wait when nothing is due.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long to wait at the most: something with an earlier end may have come in the meantime.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Between two pieces of work, so that requests come first.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+/// Rows that one piece works off.
+const EXPIRED_PER_PIECE: usize = 128;
 
 impl Kernel {
     /// Does a bounded piece of what is due; says how long to wait before the next. Called by one thread.
     pub fn maintain(self: &Arc<Self>) -> Duration {
-        let Ok(open) = self.opened() else { return PAUSE };
-        if open.keys.keyring.needs_rotation(ENCRYPTIONS_PER_TERM_MAX / 2)
-            && let Err(error) = self.rotate_keyring()
-        {
-            tracing::error!(?error, "the keys cannot be rotated");
+        if self.is_sealed() {
+            return PAUSE_MAX;
         }
-        PAUSE
+        let next_end =
+            self.try_to("end what is over", |kernel| kernel.expire_due(EXPIRED_PER_PIECE)).flatten();
+        let removal = self.try_to("remove what was disabled", Self::clean_up);
+        self.try_to("renew the keys", Self::rotate_if_due);
+        match removal {
+            Some(Tidied::More) => PAUSE_MIN,
+            _ => next_end.unwrap_or(PAUSE_MAX).clamp(PAUSE_MIN, PAUSE_MAX),
+        }
+    }
+
+    fn rotate_if_due(self: &Arc<Self>) -> Result<(), Error> {
+        match self.opened()?.keys.keyring.needs_rotation(ENCRYPTIONS_PER_TERM_MAX / 2) {
+            true => self.rotate_keyring(),
+            false => Ok(()),
+        }
+    }
+
+    /// A failure is logged and tried again next time; being sealed in the middle is none.
+    fn try_to<T>(
+        self: &Arc<Self>,
+        what: &str,
+        work: impl FnOnce(&Arc<Self>) -> Result<T, Error>,
+    ) -> Option<T> {
+        match work(self) {
+            Ok(done) => Some(done),
+            Err(error) => {
+                if !self.is_sealed() {
+                    tracing::warn!(%error, detail = ?error.detail, "cannot {what} now");
+                }
+                None
+            }
+        }
     }
 }

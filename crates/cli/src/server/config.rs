@@ -27,8 +27,18 @@ pub struct Config {
     pub audit_directories: Option<Vec<PathBuf>>,
     pub audit_network: bool,
     pub explain_denials: bool,
+    /// Snapshots on a schedule.
+    pub snapshots: Option<SnapshotConfig>,
     /// What was read and has no effect here, for the log.
     pub warnings: Vec<String>,
+}
+
+/// Snapshots on a schedule: `snapshots { path = … interval = "1h" keep = 24 }`.
+#[derive(Debug, Clone)]
+pub struct SnapshotConfig {
+    pub folder: PathBuf,
+    pub interval: Duration,
+    pub keep: usize,
 }
 
 /// Where secrets are kept.
@@ -54,7 +64,9 @@ pub struct ListenerConfig {
 pub enum SealConfig {
     Shamir,
     /// 32 bytes from outside; the first key seals, all of them open.
-    Static { keys: Vec<KeySource> },
+    Static {
+        keys: Vec<KeySource>,
+    },
     Transit(TransitConfig),
 }
 
@@ -122,13 +134,16 @@ pub fn load(places: &[PathBuf]) -> Result<Config, Failure> {
         }
     }
     resolve(merged).map_err(|problems| {
-        let failure = Failure::usage(format!("the configuration is not usable:\n  {}", problems.join("\n  ")));
+        let failure =
+            Failure::usage(format!("the configuration is not usable:\n  {}", problems.join("\n  ")));
         places.iter().fold(failure, |failure, place| failure.looked(place.display().to_string()))
     })
 }
 
 fn files_of(place: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let failed = |error: std::io::Error| Failure::usage(format!("cannot read the configuration {}: {error}", place.display()));
+    let failed = |error: std::io::Error| {
+        Failure::usage(format!("cannot read the configuration {}: {error}", place.display()))
+    };
     if !std::fs::metadata(place).map_err(failed)?.is_dir() {
         return Ok(vec![place.to_owned()]);
     }
@@ -151,7 +166,9 @@ fn parse(file: &Path) -> Result<Map<String, Value>, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::usage(format!("{shown}: {error}"));
     let size = std::fs::metadata(file).map_err(|error| failed(&error))?.len();
     if size > FILE_BYTES_MAX {
-        return Err(failed(&format!("{size} bytes are too many for a configuration: the limit is {FILE_BYTES_MAX}")));
+        return Err(failed(&format!(
+            "{size} bytes are too many for a configuration: the limit is {FILE_BYTES_MAX}"
+        )));
     }
     let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
     check_depth(&text).map_err(|error| failed(&error))?;
@@ -292,7 +309,8 @@ impl Settings {
     }
 }
 
-const TOP: [&str; 13] = [
+const TOP: [&str; 14] = [
+    "snapshots",
     "storage",
     "listener",
     "seal",
@@ -340,6 +358,7 @@ fn resolve(mut map: Map<String, Value>) -> Result<Config, Vec<String>> {
     let directories = audit.list("directories");
     let audit_network = audit.flag("network", &mut problems);
     audit.finish(&["directories", "network"], &mut problems);
+    let snapshots = map.remove("snapshots").and_then(|value| snapshots(value, &mut problems));
     let mut top = Settings { map, place: "configuration".to_owned() };
     let explain_denials = match top.map.contains_key("explain_denials") {
         true => top.flag("explain_denials", &mut problems),
@@ -357,9 +376,11 @@ fn resolve(mut map: Map<String, Value>) -> Result<Config, Vec<String>> {
         log_format: top.text("log_format"),
         log_file: top.path("log_file"),
         pid_file: top.path("pid_file"),
-        audit_directories: (!directories.is_empty()).then(|| directories.into_iter().map(PathBuf::from).collect()),
+        audit_directories: (!directories.is_empty())
+            .then(|| directories.into_iter().map(PathBuf::from).collect()),
         audit_network,
         explain_denials,
+        snapshots,
         warnings,
     };
     top.finish(&TOP, &mut problems);
@@ -369,10 +390,34 @@ fn resolve(mut map: Map<String, Value>) -> Result<Config, Vec<String>> {
     if problems.is_empty() { Ok(config) } else { Err(problems) }
 }
 
+fn snapshots(value: Value, problems: &mut Vec<String>) -> Option<SnapshotConfig> {
+    let value = match value {
+        Value::Array(mut items) if items.len() == 1 => items.pop(),
+        other => Some(other),
+    };
+    let Some(Value::Object(map)) = value else {
+        problems
+            .push("snapshots: is not a block: write snapshots { path = … interval = … keep = … }".to_owned());
+        return None;
+    };
+    let mut settings = Settings { map, place: "snapshots".to_owned() };
+    let folder = settings.path("path");
+    let interval = settings.duration("interval", problems).unwrap_or(Duration::from_secs(3600));
+    let keep = settings.number("keep", problems).unwrap_or(24);
+    settings.finish(&["path", "interval", "keep"], problems);
+    if folder.is_none() || interval.is_zero() || keep == 0 {
+        problems.push("snapshots: path is needed, and interval and keep must be above zero".to_owned());
+    }
+    folder.map(|folder| SnapshotConfig { folder, interval, keep })
+}
+
 fn store(blocks: Vec<Block>, problems: &mut Vec<String>) -> Store {
     let mut blocks = blocks.into_iter();
     let (Some(Block { kind, mut settings }), None) = (blocks.next(), blocks.next()) else {
-        problems.push("exactly one storage block is needed: storage \"embedded\" { path = \"/var/lib/strongroom\" }".into());
+        problems.push(
+            "exactly one storage block is needed: storage \"embedded\" { path = \"/var/lib/strongroom\" }"
+                .into(),
+        );
         return Store::Memory;
     };
     match kind.as_str() {
@@ -381,7 +426,9 @@ fn store(blocks: Vec<Block>, problems: &mut Vec<String>) -> Store {
             let accept_rollback = settings.flag("accept_rollback", problems);
             if kind == "raft" {
                 // A single node's raft folder names; this store needs none of them.
-                for name in ["node_id", "retry_join", "performance_multiplier", "autopilot_reconcile_interval"] {
+                for name in
+                    ["node_id", "retry_join", "performance_multiplier", "autopilot_reconcile_interval"]
+                {
                     settings.map.remove(name);
                 }
             }
@@ -422,17 +469,32 @@ const LISTENER: [&str; 16] = [
 
 fn listener(block: Block, problems: &mut Vec<String>) -> Option<ListenerConfig> {
     let Block { kind, mut settings } = block;
-    for ignored in ["cluster_address", "telemetry", "http_read_timeout", "http_read_header_timeout", "http_idle_timeout",
-        "x_forwarded_for_hop_skips", "x_forwarded_for_reject_not_present", "x_forwarded_for_reject_not_authorized",
-        "proxy_protocol_behavior", "proxy_protocol_authorized_addrs", "custom_response_headers", "profiling"]
-    {
+    for ignored in [
+        "cluster_address",
+        "telemetry",
+        "http_read_timeout",
+        "http_read_header_timeout",
+        "http_idle_timeout",
+        "x_forwarded_for_hop_skips",
+        "x_forwarded_for_reject_not_present",
+        "x_forwarded_for_reject_not_authorized",
+        "proxy_protocol_behavior",
+        "proxy_protocol_authorized_addrs",
+        "custom_response_headers",
+        "profiling",
+    ] {
         settings.map.remove(ignored);
     }
     let address = match kind.as_str() {
-        "tcp" => strongroom_http::Address::Tcp(settings.text("address").unwrap_or_else(|| "127.0.0.1:8200".to_owned())),
+        "tcp" => strongroom_http::Address::Tcp(
+            settings.text("address").unwrap_or_else(|| "127.0.0.1:8200".to_owned()),
+        ),
         "unix" => strongroom_http::Address::Unix {
             path: settings.path("address").unwrap_or_default(),
-            mode: settings.text("socket_mode").and_then(|mode| u32::from_str_radix(&mode, 8).ok()).unwrap_or(0o600),
+            mode: settings
+                .text("socket_mode")
+                .and_then(|mode| u32::from_str_radix(&mode, 8).ok())
+                .unwrap_or(0o600),
         },
         other => {
             problems.push(format!("listener {other:?} is not known: tcp or unix"));
@@ -450,11 +512,13 @@ fn listener(block: Block, problems: &mut Vec<String>) -> Option<ListenerConfig> 
     let forwarded_from = settings
         .list("x_forwarded_for_authorized_addrs")
         .iter()
-        .filter_map(|text| match text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from)) {
-            Ok(net) => Some(net),
-            Err(_) => {
-                problems.push(format!("{}: {text:?} is not an address or a CIDR block", settings.place));
-                None
+        .filter_map(|text| {
+            match text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from)) {
+                Ok(net) => Some(net),
+                Err(_) => {
+                    problems.push(format!("{}: {text:?} is not an address or a CIDR block", settings.place));
+                    None
+                }
             }
         })
         .collect();
@@ -477,7 +541,8 @@ fn tls(settings: &mut Settings, problems: &mut Vec<String>) -> Option<TlsConfig>
         Some("tls13") => TlsVersion::Tls13,
         None | Some("tls12") => TlsVersion::Tls12,
         Some(other) => {
-            problems.push(format!("{}: tls_min_version {other:?}: tls12 and tls13 are spoken", settings.place));
+            problems
+                .push(format!("{}: tls_min_version {other:?}: tls12 and tls13 are spoken", settings.place));
             TlsVersion::Tls12
         }
     };
@@ -496,7 +561,12 @@ fn tls(settings: &mut Settings, problems: &mut Vec<String>) -> Option<TlsConfig>
     for ignored in ["tls_cipher_suites", "tls_prefer_server_cipher_suites", "tls_max_version"] {
         settings.map.remove(ignored);
     }
-    Some(TlsConfig { certificate_file: certificate_file?, key_file: key_file?, version_min, client_certificates })
+    Some(TlsConfig {
+        certificate_file: certificate_file?,
+        key_file: key_file?,
+        version_min,
+        client_certificates,
+    })
 }
 
 fn seal(blocks: Vec<Block>, problems: &mut Vec<String>) -> SealConfig {
@@ -506,12 +576,17 @@ fn seal(blocks: Vec<Block>, problems: &mut Vec<String>) -> SealConfig {
         "shamir" => SealConfig::Shamir,
         "static" => {
             let texts = [settings.text("current_key"), settings.text("previous_key")];
-            let keys: Vec<_> =
-                texts.into_iter().flatten().filter_map(|text| key_source(&text, &settings.place, problems)).collect();
+            let keys: Vec<_> = texts
+                .into_iter()
+                .flatten()
+                .filter_map(|text| key_source(&text, &settings.place, problems))
+                .collect();
             settings.map.remove("current_key_id");
             settings.map.remove("previous_key_id");
             if keys.is_empty() {
-                problems.push("seal \"static\": current_key is missing: file://…, env://NAME or command://…".into());
+                problems.push(
+                    "seal \"static\": current_key is missing: file://…, env://NAME or command://…".into(),
+                );
             }
             settings.finish(&["current_key", "previous_key"], problems);
             SealConfig::Static { keys }
@@ -533,7 +608,10 @@ fn seal(blocks: Vec<Block>, problems: &mut Vec<String>) -> SealConfig {
             if config.address.is_empty() || config.key_name.is_empty() {
                 problems.push("seal \"transit\": address and key_name are needed".into());
             }
-            settings.finish(&["address", "token", "mount_path", "key_name", "namespace", "tls_ca_cert"], problems);
+            settings.finish(
+                &["address", "token", "mount_path", "key_name", "namespace", "tls_ca_cert"],
+                problems,
+            );
             SealConfig::Transit(config)
         }
         other => {
@@ -550,7 +628,9 @@ fn key_source(text: &str, place: &str, problems: &mut Vec<String>) -> Option<Key
         Some(("env", name)) => KeySource::Environment(name.to_owned()),
         Some(("command", command)) => KeySource::Command(command.to_owned()),
         _ => {
-            problems.push(format!("{place}: keys and tokens are given as file://PATH, env://NAME or command://COMMAND"));
+            problems.push(format!(
+                "{place}: keys and tokens are given as file://PATH, env://NAME or command://COMMAND"
+            ));
             return None;
         }
     };
@@ -588,7 +668,10 @@ mod tests {
         for (name, text) in [("a.hcl", hcl), ("a.json", json), ("a.toml", toml)] {
             let config = check(name, text).unwrap_or_else(|problems| panic!("{name}: {problems}"));
             assert_eq!(config.listeners.len(), 2, "{name}");
-            assert!(matches!(&config.store, Store::Embedded { folder, .. } if folder == Path::new("/data")), "{name}");
+            assert!(
+                matches!(&config.store, Store::Embedded { folder, .. } if folder == Path::new("/data")),
+                "{name}"
+            );
             assert_eq!(config.max_lease_ttl, Some(Duration::from_secs(768 * 3600)), "{name}");
         }
     }
@@ -602,7 +685,13 @@ mod tests {
             max_leas_ttl = "1h"
         "#;
         let problems = check("a.hcl", text).unwrap_err();
-        for part in ["consul", "did you mean \"address\"", "tls_cert_file", "file://PATH", "did you mean \"max_lease_ttl\""] {
+        for part in [
+            "consul",
+            "did you mean \"address\"",
+            "tls_cert_file",
+            "file://PATH",
+            "did you mean \"max_lease_ttl\"",
+        ] {
             assert!(problems.contains(part), "{part}: {problems}");
         }
         assert!(!problems.contains("c2VjcmV0"), "{problems}");

@@ -64,7 +64,11 @@ pub fn run(args: &ServerArgs, environment: &Environment, face: Face) -> Result<E
 }
 
 fn refused(error: strongroom_kernel::Error) -> Failure {
-    Failure::other(format!("{}{}", error.messages.join("; "), error.detail.map(|d| format!(" ({d})")).unwrap_or_default()))
+    Failure::other(format!(
+        "{}{}",
+        error.messages.join("; "),
+        error.detail.map(|d| format!(" ({d})")).unwrap_or_default()
+    ))
 }
 
 fn dev_config(args: &ServerArgs, folder: &Path) -> Result<Config, Failure> {
@@ -94,6 +98,7 @@ fn dev_config(args: &ServerArgs, folder: &Path) -> Result<Config, Failure> {
         audit_directories: None,
         audit_network: false,
         explain_denials: true,
+        snapshots: None,
         warnings: Vec::new(),
     })
 }
@@ -122,7 +127,8 @@ fn dev_tls(args: &ServerArgs, folder: &Path) -> Result<TlsConfig, Failure> {
 
 /// Mounts `secret/`, through the same walk as anybody's request.
 async fn mount_kv(kernel: &Arc<Kernel>, token: &SecretString) -> Result<(), Failure> {
-    let Value::Object(fields) = json!({ "type": "kv", "options": { "version": "2" }, "description": "key/value secrets" })
+    let Value::Object(fields) =
+        json!({ "type": "kv", "options": { "version": "2" }, "description": "key/value secrets" })
     else {
         return Ok(());
     };
@@ -174,7 +180,11 @@ fn greet(greeting: &Greeting<'_>) {
     let Greeting { address, unseal_key, root_token, authority, token_is_stored, command } = greeting;
     let trust = authority.map(|path| format!(" VAULT_CACERT={}", path.display())).unwrap_or_default();
     let token = if *token_is_stored { String::new() } else { format!(" VAULT_TOKEN={root_token}") };
-    let note = if *token_is_stored { "\n  The root token is in ~/.vault-token: commands find it there.\n" } else { "" };
+    let note = if *token_is_stored {
+        "\n  The root token is in ~/.vault-token: commands find it there.\n"
+    } else {
+        ""
+    };
     let text = format!(
         "Strongroom {version}, a server for development: everything in it is gone when it stops.
 

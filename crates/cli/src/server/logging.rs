@@ -14,7 +14,9 @@ pub fn start(level: Option<&str>, format: Option<&str>, file: Option<&Path>) -> 
         "info" | "notice" => LevelFilter::INFO,
         "warn" | "warning" => LevelFilter::WARN,
         "err" | "error" => LevelFilter::ERROR,
-        other => return Err(Failure::usage(format!("log level {other:?}: trace, debug, info, warn or error"))),
+        other => {
+            return Err(Failure::usage(format!("log level {other:?}: trace, debug, info, warn or error")));
+        }
     };
     let (writer, guard) = match file {
         None => tracing_appender::non_blocking(std::io::stderr()),
@@ -27,7 +29,11 @@ pub fn start(level: Option<&str>, format: Option<&str>, file: Option<&Path>) -> 
             tracing_appender::non_blocking(file)
         }
     };
-    let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(writer).with_ansi(false).with_target(false);
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(writer)
+        .with_ansi(false)
+        .with_target(false);
     match format.unwrap_or("standard") {
         "standard" | "text" => lines.init(),
         "json" => lines.json().init(),

@@ -5,6 +5,7 @@ mod dev;
 mod hardening;
 mod logging;
 mod seal;
+mod snapshots;
 
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -67,8 +68,10 @@ pub fn run(args: &ServerArgs, environment: &Environment, face: Face) -> Result<E
         return Err(Failure::usage("a server needs --config FILE, or --dev for a trial"));
     }
     let config = config::load(&args.config)?;
-    let level = args.log_level.as_deref().or(environment.setting("LOG_LEVEL")).or(config.log_level.as_deref());
-    let format = args.log_format.as_deref().or(environment.setting("LOG_FORMAT")).or(config.log_format.as_deref());
+    let level =
+        args.log_level.as_deref().or(environment.setting("LOG_LEVEL")).or(config.log_level.as_deref());
+    let format =
+        args.log_format.as_deref().or(environment.setting("LOG_FORMAT")).or(config.log_format.as_deref());
     let _log = logging::start(level, format, args.log_file.as_deref().or(config.log_file.as_deref()))?;
     logging::warn_of(&config);
     hardening::apply();
@@ -82,6 +85,8 @@ pub fn run(args: &ServerArgs, environment: &Environment, face: Face) -> Result<E
         if let Some(error) = seal_failure {
             tracing::error!(detail = ?error.detail, "the server stays sealed: {}", error.messages.join("; "));
         }
+        let _snapshots =
+            config.snapshots.clone().map(|snapshots| snapshots::start(kernel.clone(), snapshots));
         serve(door, tls, kernel).await
     })
 }
@@ -171,7 +176,9 @@ async fn bind(
     for config in listeners {
         let tls = match &config.tls {
             None => None,
-            Some(tls) => Some(TlsReloader::new(tls.clone()).map_err(|error| Failure::usage(error.to_string()))?),
+            Some(tls) => {
+                Some(TlsReloader::new(tls.clone()).map_err(|error| Failure::usage(error.to_string()))?)
+            }
         };
         reloaders.extend(tls.clone());
         if let Some(body_bytes_max) = config.body_bytes_max {
@@ -180,8 +187,8 @@ async fn bind(
         if let Some(request_timeout) = config.request_timeout {
             options.request_timeout = request_timeout;
         }
-        let forwarded_for =
-            (!config.forwarded_from.is_empty()).then(|| ForwardedFor::from_proxies(config.forwarded_from.clone()));
+        let forwarded_for = (!config.forwarded_from.is_empty())
+            .then(|| ForwardedFor::from_proxies(config.forwarded_from.clone()));
         bound.push(Listener {
             address: config.address.clone(),
             tls,
@@ -214,6 +221,13 @@ fn announce(config: &Config, door: &Door, kernel: &Kernel) {
         "Strongroom {} is ready",
         env!("CARGO_PKG_VERSION")
     );
+    match kernel.is_initialized() {
+        Ok(false) => tracing::info!("not initialised yet: `strongroom operator init` makes the keys"),
+        Ok(true) if kernel.is_sealed() => {
+            tracing::info!("sealed: `strongroom operator unseal` takes the keys")
+        }
+        _ => {}
+    }
 }
 
 /// Serves until SIGINT or SIGTERM. SIGHUP reads certificates again and opens log files again.

@@ -48,7 +48,9 @@ impl KeySource {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Environment(name) => format!("the variable {name}"),
-            Self::Command(command) => format!("the command {:?}", command.split(' ').next().unwrap_or_default()),
+            Self::Command(command) => {
+                format!("the command {:?}", command.split(' ').next().unwrap_or_default())
+            }
         }
     }
 }
@@ -67,7 +69,9 @@ fn material(source: &KeySource, environment: &Environment) -> Result<SecretBytes
         KeySource::Environment(name) => environment
             .named(name)
             .map(|value| SecretBytes::new(value.expose().as_bytes().to_vec()))
-            .ok_or_else(|| failed("it is not set; its name must start with STRONGROOM_ or VAULT_".to_owned())),
+            .ok_or_else(|| {
+                failed("it is not set; its name must start with STRONGROOM_ or VAULT_".to_owned())
+            }),
         KeySource::Command(command) => {
             let output = Command::new("/bin/sh")
                 .args(["-c", command])
@@ -139,7 +143,13 @@ fn transit(config: &TransitConfig, environment: &Environment) -> Result<TransitS
 }
 
 impl TransitSeal {
-    fn ask(&self, path: &str, field: &str, value: String, answer: &str) -> Result<SecretString, AutoSealError> {
+    fn ask(
+        &self,
+        path: &str,
+        field: &str,
+        value: String,
+        answer: &str,
+    ) -> Result<SecretString, AutoSealError> {
         let body = json!({ field: value });
         let response = self.client.write(path, &body).map_err(|error| AutoSealError(error.to_string()))?;
         response
@@ -164,8 +174,9 @@ impl AutoSeal for TransitSeal {
     }
 
     fn unwrap(&self, wrapped: &[u8]) -> Result<SecretBytes, AutoSealError> {
-        let text = String::from_utf8(wrapped.to_vec())
-            .map_err(|_| AutoSealError("the stored root key was not sealed by a transit engine".to_owned()))?;
+        let text = String::from_utf8(wrapped.to_vec()).map_err(|_| {
+            AutoSealError("the stored root key was not sealed by a transit engine".to_owned())
+        })?;
         let plain = self.ask(&self.decrypt_path, "ciphertext", text, "plaintext")?;
         BASE64
             .decode(plain.expose())

@@ -48,3 +48,41 @@ fn tools() {
     assert_eq!(root.write("sys/tools/hash/md5", json!({"input": "YWJj"})).status, 400);
     assert_eq!(root.send(Operation::Help, "sys/tools/hash", json!({})).status, 200);
 }
+
+#[test]
+fn routes_describe_themselves() {
+    let server = TestServer::start(Vec::new());
+    let root = server.root();
+    let document = root.read("sys/internal/specs/openapi").body["data"].clone();
+    let mount = &document["paths"]["/sys/mounts/{path}"];
+    assert!(mount["post"]["requestBody"].is_object());
+    assert_eq!(mount["parameters"][0]["name"], "path");
+    assert_eq!(document["paths"]["/sys/auth/{path}"]["x-vault-sudo"], true);
+    assert_eq!(document["paths"]["/sys/policies/acl/"]["get"]["parameters"][0]["name"], "list");
+    let help = root.send(Operation::Help, "sys/mounts/x", json!({}));
+    assert!(help.body["data"]["help"].as_str().unwrap().contains("Matching Route: mounts/{path..}"));
+    let help = root.send(Operation::Help, "cubbyhole", json!({}));
+    assert!(help.body["data"]["help"].as_str().unwrap().contains("{path..}"));
+    let help = root.send(Operation::Help, "sys", json!({}));
+    assert!(help.body["data"]["help"].as_str().unwrap().contains("policies/acl/{name..}"));
+}
+
+#[test]
+fn requests_are_counted() {
+    let server = TestServer::start(Vec::new());
+    let root = server.root();
+    root.read("cubbyhole/none");
+    root.read("nowhere/none");
+    let answer = root.read_with("sys/metrics", json!({"format": "prometheus"}));
+    let text = answer.body["data"].as_str().unwrap();
+    for line in [
+        "strongroom_requests_total{operation=\"read\",type=\"cubbyhole\",version=\"\",status=\"4xx\"} 1",
+        "strongroom_requests_total{operation=\"read\",type=\"\",version=\"\",status=\"4xx\"} 1",
+        "strongroom_request_seconds_count 2",
+        "strongroom_requests_running 1",
+        "strongroom_sealed 0",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line}\n{text}");
+    }
+    assert_eq!(root.read_with("sys/metrics", json!({"format": "abacus"})).status, 400);
+}

@@ -9,6 +9,7 @@ use crate::effect::Effect;
 use crate::error::Error;
 use crate::expirer::Housekeeping;
 use crate::lockout::Lockouts;
+use crate::metrics::Metrics;
 use crate::policies::PolicyCache;
 use crate::pool::Pool;
 use crate::quotas::Quotas;
@@ -84,6 +85,7 @@ pub struct Kernel {
     pub(crate) pool: Pool,
     pub(crate) lockouts: Lockouts,
     pub(crate) quotas: Quotas,
+    pub(crate) metrics: Metrics,
     pub(crate) housekeeping: Mutex<Housekeeping>,
     pub(crate) started: Duration,
     pub(crate) audit_parts: AuditParts,
@@ -104,6 +106,7 @@ impl Kernel {
     pub fn new(parts: KernelParts) -> Arc<Self> {
         let mut backends = crate::system::backends();
         backends.extend(parts.backends);
+        let metrics = Metrics::new(backends.iter().copied());
         Arc::new(Self {
             started: parts.clock.monotonic(),
             storage: parts.storage,
@@ -116,6 +119,7 @@ impl Kernel {
             settings: parts.settings,
             lockouts: Lockouts::default(),
             quotas: Quotas::default(),
+            metrics,
             housekeeping: Mutex::default(),
             policies: PolicyCache::default(),
             callers: CallerCache::default(),

@@ -18,6 +18,7 @@ mod kernel;
 mod leases;
 mod lockout;
 mod maintenance;
+mod metrics;
 mod mounts;
 mod namespaces;
 mod pipeline;

@@ -1,7 +1,7 @@
 //! The walk of a request: route, caller, policy, handler, token or lease, commit, audit.
 
 use crate::audit_trail::{self, Walked};
-use crate::backend::Class;
+use crate::backend::{Backend, Class};
 use crate::call::Call;
 use crate::caller::{self, Caller};
 use crate::effect::Effect;
@@ -52,7 +52,22 @@ impl Kernel {
         if let Some(bare) = system::bare_handler(&request) {
             return bare(&self, &request);
         }
+        let (started, operation) = (self.clock.monotonic(), request.operation);
+        let _running = self.metrics.start();
+        let mut backend = None;
+        let outcome = self.clone().serve(request, &mut backend).await;
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.metrics.answered(backend, operation, &outcome, took);
+        outcome
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        request: Request,
+        backend: &mut Option<&'static Backend>,
+    ) -> Result<Response, Error> {
         let routed = Arc::new(self.route(&request)?);
+        *backend = Some(routed.mount.backend);
         let request = Arc::new(request);
         self.quotas.check_rate(&routed, &request, self.clock.monotonic())?;
         for _ in 0..ATTEMPTS_MAX {
@@ -104,8 +119,12 @@ impl Kernel {
         let mount = namespace.mount_of(path.as_str()).cloned().ok_or_else(|| no_handler(&path))?;
         let rest = path.as_str().strip_prefix(mount.path()).unwrap_or("");
         refuse_locked(&namespace, &mount, rest)?;
-        let (route, captures) =
-            route::find(mount.backend.routes, rest).ok_or_else(|| no_route(&mount, &path))?;
+        let is_help = request.operation == Operation::Help;
+        let (route, captures) = match route::find(mount.backend.routes, rest) {
+            Some(found) if !(is_help && rest.is_empty()) => found,
+            _ if is_help => (&system::MOUNT_HELP, Captures::new()),
+            _ => return Err(no_route(&mount, &path)),
+        };
         let method = match request.operation {
             Operation::Help => help_method(),
             operation => route.method(operation).ok_or_else(Error::unsupported_operation)?,
@@ -166,7 +185,7 @@ impl Kernel {
         };
         self.authorize(&mut call, routed)?;
         let mut response = if request.operation == Operation::Help {
-            system::help(routed)
+            system::help(routed, &self.settings.version)
         } else {
             self.answer(&mut call, routed.handler)?
         };

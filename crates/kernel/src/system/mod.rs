@@ -8,9 +8,11 @@ mod init;
 mod internal_ui;
 mod keys;
 mod leases;
+mod metrics;
 mod mount_config;
 mod mounts;
 mod namespaces;
+mod openapi;
 mod policies;
 mod quotas;
 mod rekey;
@@ -40,6 +42,7 @@ pub(crate) use audit::audit_entries;
 pub(crate) use explain::explain_text;
 pub(crate) use generate_root::GenerateRoot;
 pub(crate) use keys::start_term;
+pub(crate) use openapi::{MOUNT_HELP, help};
 pub(crate) use rekey::{Rekey, Target};
 
 const TABLES: &[&[Route]] = &[
@@ -54,7 +57,9 @@ const TABLES: &[&[Route]] = &[
     internal_ui::ROUTES,
     leases::ROUTES,
     mounts::ROUTES,
+    metrics::ROUTES,
     namespaces::ROUTES,
+    openapi::ROUTES,
     policies::ROUTES,
     wrapping::ROUTES,
     quotas::ROUTES,
@@ -170,17 +175,4 @@ pub(crate) fn bare_handler(
         Run::Bare(handler) => Some(handler),
         Run::Read(_) | Run::Write(_) | Run::Heavy(_) => None,
     }
-}
-
-/// What a route does, for `?help=1`.
-pub(crate) fn help(routed: &Routed) -> Response {
-    let route = routed.route;
-    let mut text = format!("{}\n", route.summary);
-    for method in route.methods {
-        text.push_str(&format!("\n    {}: {}", method.operation.as_str(), method.summary));
-    }
-    for field in route.fields {
-        text.push_str(&format!("\n\n    {} ({:?})\n        {}", field.name, field.kind, field.description));
-    }
-    Response::plain(json!({ "help": text, "see_also": [], "openapi": null }))
 }

@@ -440,3 +440,22 @@ fn namespaces_and_mounts_keep_apart() {
     assert_eq!(root.read("other/data/app").refusal(), (404, String::new()));
     assert_eq!(root.list("other/metadata").status, 404);
 }
+
+#[test]
+fn v2_leaves_nothing_behind() {
+    let server = server();
+    let root = server.root();
+    let end = server.kernel.now().plus(Duration::from_secs(60)).rfc3339();
+    for n in 1..=12 {
+        put(&root, "app/deep", json!({ "k": n }));
+    }
+    root.write("kv2/destroy/app/deep", json!({"versions": [3, 12]}));
+    root.write("kv2/delete/app/deep", json!({"versions": [5]}));
+    root.write("kv2/metadata/app/deep", json!({"max_versions": 4, "expires_at": end}));
+    put(&root, "app/deep", json!({"k": 13}));
+    // A mount changes its version only while nothing is kept in it.
+    let to_version_1 = || root.write("sys/mounts/kv2/tune", json!({"options": {"version": "1"}})).status;
+    assert_eq!(to_version_1(), 400);
+    assert_eq!(root.delete("kv2/metadata/app/deep").status, 204);
+    assert_eq!(to_version_1(), 204);
+}

@@ -1,6 +1,6 @@
 //! Logging in. Whatever is wrong gets the same answer, after the same look-ups.
 
-use super::roles::{self, Role};
+use super::roles::{self, ROLE_ID_BYTES_MAX, Role};
 use super::secret_ids::{self, SecretId};
 use super::uses;
 use crate::auth::is_login;
@@ -17,8 +17,11 @@ fn refused(why: &str) -> Error {
     Error::invalid("invalid role or secret ID").with_detail(why)
 }
 
+/// Longer texts are no role's id: their logins fail, and nothing of them is remembered.
 pub(super) fn login_name(call: &Call<'_>) -> Option<String> {
-    is_login(call).then(|| call.fields().text("role_id").ok().flatten())?.filter(|id| !id.is_empty())
+    is_login(call)
+        .then(|| call.fields().text("role_id").ok().flatten())?
+        .filter(|id| (1..=ROLE_ID_BYTES_MAX).contains(&id.len()))
 }
 
 pub(super) fn login(call: &mut Call<'_>) -> Result<Response, Error> {

@@ -17,7 +17,7 @@ const NAMES: Table = Table(1);
 /// By the handle of the role-id.
 const ROLES: Table = Table(2);
 
-const ROLE_ID_BYTES_MAX: usize = 1024;
+pub(super) const ROLE_ID_BYTES_MAX: usize = 256;
 
 /// A keyed hash of an id, under which it is found.
 pub(super) type Handle = [u8; MAC_BYTES];

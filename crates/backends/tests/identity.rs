@@ -1,4 +1,5 @@
 //! Identity: entities, aliases, groups, and what they bring to tokens. The auth method here believes everybody.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
 use strongroom_kernel::{
@@ -315,4 +316,110 @@ fn a_group_in_a_namespace_may_have_members_from_around_it() {
     assert_eq!(place.server.session(Some(&token)).read("sys/mounts").status, 403);
     let found = place.server.session(Some(&token)).read("auth/token/lookup-self");
     assert_eq!(found.data()["external_namespace_policies"], json!({"team/": ["reader"]}));
+}
+
+fn claims(token: &str) -> Value {
+    let part = token.split('.').nth(1).unwrap();
+    let standard: String = part
+        .chars()
+        .map(|c| {
+            if c == '-' {
+                '+'
+            } else if c == '_' {
+                '/'
+            } else {
+                c
+            }
+        })
+        .collect();
+    let padded = format!("{standard}{}", "=".repeat((4 - standard.len() % 4) % 4));
+    serde_json::from_slice(strongroom_crypto::token::decode_base64(&padded).unwrap().expose()).unwrap()
+}
+
+#[test]
+fn identity_tokens_are_signed_and_checked() {
+    let place = place();
+    let root = place.server.root();
+    assert_eq!(root.write("identity/oidc/config", json!({"issuer": ""})).status, 204);
+    let warned = root.write("identity/oidc/config", json!({"issuer": "https://python-hvac.org:1234"}));
+    assert_eq!((warned.status, warned.body["warnings"].as_array().unwrap().len()), (200, 1));
+    let issuer = place.read("identity/oidc/.well-known/openid-configuration")["issuer"].clone();
+    assert_eq!(issuer, "https://python-hvac.org:1234/v1/identity/oidc");
+    let template = r#"{"who": {{identity.entity.name}}, "groups": {{identity.entity.groups.names}}}"#;
+    place.write("identity/oidc/role/hvac", json!({"key": "hvac_key", "ttl": "24h", "template": template}));
+    let client_id = place.read("identity/oidc/role/hvac")["client_id"].clone();
+    let (token, auth) = place.log_in("bob", json!({}));
+    let entity = auth["entity_id"].as_str().unwrap();
+    place.write(
+        "sys/policies/acl/oidc",
+        json!({"policy": "path \"identity/oidc/token/*\" { capabilities = [\"read\"] }"}),
+    );
+    place.write(&format!("identity/entity/id/{entity}"), json!({"name": "b\"ob", "policies": ["oidc"]}));
+    let own = place.server.session(Some(&token));
+    assert_eq!(own.read("identity/oidc/token/hvac").refusal().1, "key \"hvac_key\" not found");
+    for algorithm in ["RS256", "ES256", "EdDSA"] {
+        let key = json!({"rotation_period": "24h", "verification_ttl": "24h", "algorithm": algorithm, "allowed_client_ids": [client_id]});
+        place.write("identity/oidc/key/hvac_key", key);
+        let issued = own.read("identity/oidc/token/hvac");
+        let id_token = issued.data()["token"].as_str().unwrap().to_owned();
+        assert_eq!((&issued.data()["client_id"], &issued.data()["ttl"]), (&client_id, &json!(86400)));
+        let said = claims(&id_token);
+        assert_eq!(
+            (&said["sub"], &said["who"], &said["groups"]),
+            (&json!(entity), &json!("b\"ob"), &json!([]))
+        );
+        let checked = |body: Value| root.write("identity/oidc/introspect", body).data().clone();
+        assert_eq!(checked(json!({"token": id_token, "client_id": client_id})), json!({"active": true}));
+        assert_eq!(checked(json!({"token": id_token, "client_id": "other"}))["active"], false);
+        assert_eq!(checked(json!({"token": format!("{id_token}x")}))["active"], false);
+        assert_eq!(checked(json!({"token": "not-a-token"}))["active"], false);
+        let keys = place.read("identity/oidc/.well-known/keys");
+        assert!(keys["keys"].as_array().unwrap().iter().any(|key| key["alg"] == algorithm), "{keys}");
+    }
+    place.write("identity/oidc/key/hvac_key/", json!({"verification_ttl": 1800}));
+    assert_eq!(
+        &place.read("identity/oidc/key/hvac_key"),
+        &json!({"algorithm": "EdDSA", "allowed_client_ids": [client_id], "rotation_period": 86400, "verification_ttl": 1800})
+    );
+    assert_eq!(root.list("identity/oidc/key").data()["keys"], json!(["default", "hvac_key"]));
+    assert_eq!(root.list("identity/oidc/role").data()["keys"], json!(["hvac"]));
+    assert_eq!(root.delete("identity/oidc/key/hvac_key").status, 400);
+    assert_eq!(root.delete("identity/oidc/role/hvac").status, 204);
+    assert_eq!(root.delete("identity/oidc/key/hvac_key").status, 204);
+    assert_eq!(
+        root.read("identity/oidc/token/hvac").refusal().1,
+        "no entity associated with the request's token"
+    );
+}
+
+#[test]
+fn keys_rotate_and_the_former_verify_for_a_while() {
+    let place = place();
+    let root = place.server.root();
+    place.write("identity/oidc/key/k", json!({"algorithm": "ES256", "rotation_period": "1h", "verification_ttl": "2h", "allowed_client_ids": "*"}));
+    place.write("identity/oidc/role/r", json!({"key": "k", "ttl": "2h"}));
+    let (token, auth) = place.log_in("bob", json!({}));
+    place.write(
+        "sys/policies/acl/oidc",
+        json!({"policy": "path \"identity/oidc/token/*\" { capabilities = [\"read\"] }"}),
+    );
+    place.write(
+        &format!("identity/entity/id/{}", auth["entity_id"].as_str().unwrap()),
+        json!({"policies": ["oidc"]}),
+    );
+    let own = place.server.session(Some(&token));
+    let first = own.read("identity/oidc/token/r").data()["token"].clone();
+    place.server.clock.advance(std::time::Duration::from_secs(3600));
+    let second = own.read("identity/oidc/token/r").data()["token"].clone();
+    let count = || place.read("identity/oidc/.well-known/keys")["keys"].as_array().unwrap().len();
+    assert_eq!(count(), 2);
+    let is_active = |token: &Value| {
+        root.write("identity/oidc/introspect", json!({"token": token})).data()["active"].clone()
+    };
+    assert_eq!((is_active(&first), is_active(&second)), (json!(true), json!(true)));
+    place.server.clock.advance(std::time::Duration::from_secs(3600));
+    assert_eq!((is_active(&first), is_active(&second)), (json!(false), json!(true)));
+    assert_eq!(root.write("identity/oidc/key/k/rotate", json!({"verification_ttl": "1m"})).status, 204);
+    place.server.clock.advance(std::time::Duration::from_secs(60));
+    assert_eq!(is_active(&second), json!(false));
 }

@@ -1,4 +1,5 @@
 //! Leases and what ends by itself, with an engine that hands out names and can be told to fail at taking them back.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use serde_json::{Map, Value, json};
 use std::time::Duration;

@@ -8,6 +8,7 @@ pub mod aead;
 mod arena;
 pub mod envelope;
 pub mod hash;
+pub mod jose;
 mod key;
 pub mod keyring;
 pub mod mac;

@@ -4,6 +4,7 @@
 mod aliases;
 mod entities;
 mod groups;
+mod oidc;
 mod shown;
 mod store;
 
@@ -23,7 +24,7 @@ use strongroom_secret::{Entropy, Timestamp};
 const GROUPS_MAX: usize = 4096;
 
 /// The tables of the backend at `identity/`.
-pub(crate) const TABLES: &[&[Route]] = &[entities::ROUTES, aliases::ROUTES, groups::ROUTES];
+pub(crate) const TABLES: &[&[Route]] = &[entities::ROUTES, aliases::ROUTES, groups::ROUTES, oidc::ROUTES];
 
 /// What a request needs to know of its caller's entity.
 #[derive(Debug, Clone, Default)]

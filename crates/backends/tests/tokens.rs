@@ -117,7 +117,7 @@ fn explicit_and_periodic_lifetimes() {
         capped.body["warnings"],
         json!(["TTL of \"30m\" exceeded the effective max_ttl of \"5m\"; TTL value is capped accordingly"])
     );
-    let own = server.session(Some(&capped.body["auth"]["client_token"].as_str().unwrap().to_owned()));
+    let own = server.session(capped.body["auth"]["client_token"].as_str());
     server.clock.advance(Duration::from_secs(100));
     assert_eq!(auth(&own.write("auth/token/renew-self", json!({"increment": 3600})))["lease_duration"], 200);
 

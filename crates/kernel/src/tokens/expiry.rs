@@ -23,7 +23,6 @@ pub(crate) enum ExpiryKind {
 #[derive(Debug, Clone)]
 pub(crate) struct Due {
     pub key: Key,
-    pub at: Timestamp,
     pub kind: ExpiryKind,
     pub namespace: u64,
     pub row: [u8; ROW_BYTES],
@@ -66,14 +65,13 @@ pub(crate) fn due(
             next = Some(at);
             return Ok(ControlFlow::Break(()));
         }
-        rows.push((rest.to_vec(), at, kind, namespace, row, value.to_vec()));
+        rows.push((rest.to_vec(), kind, namespace, row, value.to_vec()));
         Ok(ControlFlow::Continue(()))
     })?;
     let rows = rows
         .into_iter()
-        .map(|(rest, at, kind, namespace, row, value)| Due {
+        .map(|(rest, kind, namespace, row, value)| Due {
             key: tx.entry_key(&table, &rest),
-            at,
             kind,
             namespace,
             row,

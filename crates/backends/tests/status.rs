@@ -86,3 +86,31 @@ fn requests_are_counted() {
     }
     assert_eq!(root.read_with("sys/metrics", json!({"format": "abacus"})).status, 400);
 }
+
+#[test]
+fn settings_are_changed_and_told() {
+    let server = TestServer::start(Vec::new());
+    let root = server.root();
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let into = told.clone();
+    server.kernel.watch_settings(move |settings| into.lock().unwrap().push(settings.cors.is_enabled));
+    assert_eq!(root.read("sys/config/cors").data(), &json!({"enabled": false}));
+    assert_eq!(
+        root.write("sys/config/cors", json!({"allowed_origins": ["*", "https://a.example"]})).status,
+        400
+    );
+    let origins = json!({"allowed_origins": "https://a.example", "allowed_headers": "X-Own"});
+    assert_eq!(root.write("sys/config/cors", origins).status, 204);
+    assert_eq!(
+        root.read("sys/config/cors").data(),
+        &json!({"enabled": true, "allowed_origins": ["https://a.example"], "allowed_headers": ["X-Own"]})
+    );
+    assert_eq!(root.delete("sys/config/cors").status, 204);
+    assert_eq!(*told.lock().unwrap(), [false, true, false]);
+    let headers = "sys/config/auditing/request-headers";
+    assert_eq!(root.write(&format!("{headers}/X-Trace"), json!({"hmac": true})).status, 204);
+    assert_eq!(root.write(&format!("{headers}/X-Vault-Token"), json!({})).status, 400);
+    assert_eq!(root.read(headers).data(), &json!({"headers": {"x-trace": {"hmac": true}}}));
+    assert_eq!(root.read(&format!("{headers}/x-trace")).data(), &json!({"x-trace": {"hmac": true}}));
+    assert_eq!(root.delete(&format!("{headers}/X-Trace")).status, 204);
+}

@@ -2,7 +2,8 @@
 
 use crate::audit::{
     AuditError, AuthFacts, Broker, BrokerOptions, CallerFacts, CheckpointSigner, DataFacts, DeviceConfig,
-    MountFacts, Permissions, Receipt, Record, RequestFacts, ResponseFacts, SinkFactory, WrapFacts,
+    HeaderFacts, MountFacts, Permissions, Receipt, Record, RequestFacts, ResponseFacts, SinkFactory,
+    WrapFacts,
 };
 use crate::backend::Class;
 use crate::barrier::Keys;
@@ -80,7 +81,8 @@ impl Kernel {
     ) -> Result<(), Error> {
         let Some(broker) = self.broker() else { return Ok(()) };
         let now = self.now();
-        let request = walked.record(now, result.as_ref().err());
+        let headers = self.live.audited_headers(walked.request);
+        let request = walked.record(now, result.as_ref().err(), &headers);
         let response = Record { response: Some(response_facts(result)), ..request.clone() };
         let receipt = broker.submit(&[request, response]);
         receipt.await.map_err(|error| unrecorded(&error))
@@ -97,7 +99,8 @@ impl Kernel {
         if !broker.is_working() {
             return Err(Error::new(ErrorKind::Internal, UNRECORDED).with_detail("no audit device works"));
         }
-        Ok(Some(broker.submit(&[walked.record(self.now(), refusal)])))
+        let headers = self.live.audited_headers(walked.request);
+        Ok(Some(broker.submit(&[walked.record(self.now(), refusal, &headers)])))
     }
 
     /// Hands the record of what is answered to the devices.
@@ -107,9 +110,10 @@ impl Kernel {
         result: &Result<Response, Error>,
     ) -> Option<Receipt> {
         let broker = self.broker()?;
+        let headers = self.live.audited_headers(walked.request);
         let record = Record {
             response: Some(response_facts(result)),
-            ..walked.record(self.now(), result.as_ref().err())
+            ..walked.record(self.now(), result.as_ref().err(), &headers)
         };
         Some(broker.submit(&[record]))
     }
@@ -137,12 +141,17 @@ pub(crate) async fn written(receipt: Option<Receipt>) -> Result<(), Error> {
 }
 
 impl Walked<'_> {
-    fn record<'r>(&'r self, now: Timestamp, error: Option<&'r Error>) -> Record<'r> {
+    fn record<'r>(
+        &'r self,
+        now: Timestamp,
+        error: Option<&'r Error>,
+        headers: &'r [HeaderFacts<'r>],
+    ) -> Record<'r> {
         let Walked { routed, request, caller } = self;
         Record {
             time: now,
             caller: caller.map(|caller| caller_facts(caller, request, error)).unwrap_or_default(),
-            request: request_facts(routed, request, *caller),
+            request: RequestFacts { headers, ..request_facts(routed, request, *caller) },
             mount: mount_facts(routed),
             response: None,
             error,

@@ -14,6 +14,7 @@ use crate::policies::PolicyCache;
 use crate::pool::Pool;
 use crate::quotas::Quotas;
 use crate::seal::{Seal, SealProgress};
+use crate::settings::{LiveSettings, ServerSettings};
 use crate::topology::Topology;
 use crate::transaction::{Intent, Marks, Tx};
 use parking_lot::{Mutex, RwLock};
@@ -86,6 +87,7 @@ pub struct Kernel {
     pub(crate) lockouts: Lockouts,
     pub(crate) quotas: Quotas,
     pub(crate) metrics: Metrics,
+    pub(crate) live: LiveSettings,
     pub(crate) housekeeping: Mutex<Housekeeping>,
     pub(crate) started: Duration,
     pub(crate) audit_parts: AuditParts,
@@ -120,6 +122,7 @@ impl Kernel {
             lockouts: Lockouts::default(),
             quotas: Quotas::default(),
             metrics,
+            live: LiveSettings::default(),
             housekeeping: Mutex::default(),
             policies: PolicyCache::default(),
             callers: CallerCache::default(),
@@ -177,6 +180,7 @@ impl Kernel {
         let mut tx = self.begin(&keys, Intent::Read)?;
         let topology = Arc::new(Topology::load(&mut tx, &self.registry, None)?);
         self.quotas.load(&mut tx)?;
+        self.live.load(&mut tx)?;
         drop(tx);
         self.policies.advance();
         self.callers.clear();
@@ -264,8 +268,21 @@ impl Kernel {
                 Effect::Keyring => self.reload_keyring(),
                 Effect::Rekeyed(target) => self.progress.lock().rekeyed(*target),
                 Effect::Quotas => self.reload_quotas(),
-                Effect::Settings => {}
+                Effect::Settings => self.reload_settings(),
             }
+        }
+    }
+
+    /// Calls `watcher` with the settings that are changed by API: now, and after each change.
+    pub fn watch_settings(&self, watcher: impl Fn(&ServerSettings) + Send + Sync + 'static) {
+        self.live.watch(Box::new(watcher));
+    }
+
+    fn reload_settings(&self) {
+        let Ok(open) = self.opened() else { return };
+        let loaded = self.begin(&open.keys, Intent::Read).and_then(|mut tx| self.live.load(&mut tx));
+        if let Err(error) = loaded {
+            tracing::error!(?error, "the settings cannot be read again: the ones before stay in force");
         }
     }
 

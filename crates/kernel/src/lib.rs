@@ -30,6 +30,7 @@ mod removal;
 mod request;
 mod route;
 mod seal;
+mod settings;
 mod system;
 pub mod tokens;
 mod topology;
@@ -51,4 +52,5 @@ pub use request::{
 };
 pub use route::{Access, Captures, Field, FieldKind, Handler, Method, Route, Run};
 pub use seal::{AutoSeal, AutoSealError, Initialized, Seal, Sharing};
+pub use settings::{CorsSettings, ServerSettings};
 pub use transaction::{Key, Record, Space, Table, Tx};

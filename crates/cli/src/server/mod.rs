@@ -18,9 +18,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_http::tls::TlsReloader;
-use strongroom_http::{Door, ForwardedFor, Listener, Options};
+use strongroom_http::{CorsOrigins, CorsPolicy, Door, ForwardedFor, Listener, Options};
 use strongroom_kernel::audit::Permissions;
-use strongroom_kernel::{AuditParts, Kernel, KernelParts, KernelSettings, Seal};
+use strongroom_kernel::{AuditParts, CorsSettings, Kernel, KernelParts, KernelSettings, Seal};
 use strongroom_secret::{Clock, Entropy};
 use strongroom_storage::embedded::{EmbeddedOptions, Rollback};
 use strongroom_storage::{EmbeddedStorage, MemoryStorage, Storage};
@@ -199,7 +199,18 @@ async fn bind(
     let door = Door::bind(bound, kernel.clone(), parts.clock.clone(), parts.entropy.clone(), options)
         .await
         .map_err(|error| Failure::other(error.to_string()))?;
+    let cors = door.cors();
+    kernel.watch_settings(move |settings| *cors.write() = Arc::new(cors_policy(&settings.cors)));
     Ok((door, reloaders))
+}
+
+fn cors_policy(settings: &CorsSettings) -> CorsPolicy {
+    let origins = match settings.allowed_origins.as_slice() {
+        _ if !settings.is_enabled => CorsOrigins::Off,
+        [all] if all == "*" => CorsOrigins::All,
+        origins => CorsOrigins::Listed(origins.to_vec()),
+    };
+    CorsPolicy { origins, headers: settings.allowed_headers.clone() }
 }
 
 /// One line on standard output for whoever started us; the rest is the log.

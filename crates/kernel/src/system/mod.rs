@@ -1,6 +1,7 @@
 //! The kernel's own routes: `sys/`, and beside it in every namespace `auth/token/`, `identity/` and `cubbyhole/`.
 
 mod audit;
+mod config;
 mod explain;
 mod fields;
 mod generate_root;
@@ -28,12 +29,11 @@ use crate::identity;
 use crate::kernel::Kernel;
 use crate::mounts::{MountConfig, MountRecord, MountTable, mounts_key};
 use crate::namespaces::{ROOT_NAMESPACE, root_record};
-use crate::pipeline::Routed;
 use crate::request::{Request, Response};
 use crate::route::{self, Route, Run};
 use crate::tokens::{self, NewToken, TokenEntry};
 use crate::transaction::Tx;
-use serde_json::{Map, json};
+use serde_json::Map;
 use std::collections::HashMap;
 use strongroom_crypto::token::uuid_v4;
 use strongroom_secret::{Entropy, SecretString, Timestamp};
@@ -47,6 +47,7 @@ pub(crate) use rekey::{Rekey, Target};
 
 const TABLES: &[&[Route]] = &[
     audit::ROUTES,
+    config::ROUTES,
     explain::ROUTES,
     init::ROUTES,
     keys::ROUTES,

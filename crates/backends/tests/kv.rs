@@ -459,3 +459,20 @@ fn v2_leaves_nothing_behind() {
     assert_eq!(root.delete("kv2/metadata/app/deep").status, 204);
     assert_eq!(to_version_1(), 204);
 }
+
+#[test]
+fn v2_stays_deleted_when_the_clock_is_set_back() {
+    let server = server();
+    let root = server.root();
+    put(&root, "app", json!({"k": 1}));
+    put(&root, "app", json!({"k": 2}));
+    let before = strongroom_secret::Clock::now(&*server.clock);
+    server.clock.advance(Duration::from_secs(60));
+    assert_eq!(root.delete("kv2/data/app").status, 204);
+    assert_eq!(root.write("kv2/delete/app", json!({"versions": [1]})).status, 204);
+    server.clock.set_wall(before);
+    assert_eq!(root.read("kv2/data/app").status, 404);
+    assert_eq!(root.read_with("kv2/data/app", json!({"version": 1})).status, 404);
+    assert_eq!(root.write("kv2/undelete/app", json!({"versions": [1]})).status, 204);
+    assert_eq!(root.read_with("kv2/data/app", json!({"version": 1})).status, 200);
+}

@@ -136,8 +136,8 @@ fn add_version(
         call.tx.put(&key, stored.payload().to_vec())?;
     }
     let lifetime = config.version_lifetime(header.settings.delete_version_after);
-    let version =
-        Version { created: now, deletion: lifetime.map(|lifetime| now.plus(lifetime)), is_destroyed: false };
+    let deletion = lifetime.map(|lifetime| now.plus(lifetime));
+    let version = Version { created: now, deletion, ..Version::default() };
     header.versions.push(version.clone());
     header.updated = now;
     while header.versions.len() as u64 > kept {
@@ -170,7 +170,7 @@ pub(super) fn delete(call: &mut Call<'_>) -> Result<Response, Error> {
     if version.is_destroyed || version.is_deleted(now) {
         return Ok(Response::default());
     }
-    version.deletion = Some(now);
+    version.delete(now);
     stored.header.updated = now;
     row::write(call, &stored.header, stored.payload())?;
     Ok(Response::default())

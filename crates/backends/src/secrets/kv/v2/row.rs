@@ -44,6 +44,9 @@ pub(super) struct Version {
     /// From then on it is deleted. May lie ahead.
     #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Timestamp>,
+    /// It was deleted by a request: it stays so even if the clock is set back.
+    #[serde(rename = "r", skip_serializing_if = "std::ops::Not::not")]
+    pub is_deletion_asked: bool,
     #[serde(rename = "x", skip_serializing_if = "std::ops::Not::not")]
     pub is_destroyed: bool,
 }
@@ -119,7 +122,17 @@ impl Header {
 
 impl Version {
     pub(super) fn is_deleted(&self, now: Timestamp) -> bool {
-        self.deletion.is_some_and(|at| at <= now)
+        self.is_deletion_asked || self.deletion.is_some_and(|at| at <= now)
+    }
+
+    pub(super) fn delete(&mut self, now: Timestamp) {
+        self.deletion = Some(now);
+        self.is_deletion_asked = true;
+    }
+
+    pub(super) fn undelete(&mut self) {
+        self.deletion = None;
+        self.is_deletion_asked = false;
     }
 }
 

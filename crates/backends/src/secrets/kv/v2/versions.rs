@@ -50,8 +50,8 @@ fn change_one(call: &mut Call<'_>, stored: &mut Stored, number: u64, change: Cha
     };
     match change {
         Change::Delete if version.is_deleted(now) => {}
-        Change::Delete => version.deletion = Some(now),
-        Change::Undelete => version.deletion = None,
+        Change::Delete => version.delete(now),
+        Change::Undelete => version.undelete(),
         Change::Destroy => {
             version.is_destroyed = true;
             if number != current {

@@ -5,6 +5,8 @@ mod clock;
 mod entropy;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
+pub mod simulation;
 
 pub use clock::FakeClock;
 pub use entropy::SeededEntropy;

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_kernel::{
-    AuditParts, Auth, Backend, Body, Client, Data, Error, Fields, Kernel, KernelParts, KernelSettings, Operation,
-    Request, Response, Seal, Sharing, WrapInfo,
+    AuditParts, Auth, Backend, Body, Client, Data, Error, Fields, Kernel, KernelParts, KernelSettings,
+    Operation, Request, Response, Seal, Sharing, WrapInfo,
 };
 use strongroom_secret::{NamespacePath, RequestPath, SecretBytes, SecretString};
 use strongroom_storage::Storage;
@@ -185,7 +185,7 @@ impl Answer {
     }
 }
 
-fn answer(result: Result<Response, Error>) -> Answer {
+pub(crate) fn answer(result: Result<Response, Error>) -> Answer {
     match result {
         Err(error) => Answer {
             status: error.kind.status(),

@@ -25,6 +25,8 @@ const LEASES_AT_ONCE: usize = 32;
 const ATTEMPTS_MAX: u32 = 4;
 /// After a failed attempt to take something back, the next one waits this long, then twice as long, and so on.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
+/// When a row that cannot be worked off is looked at again.
+const SET_ASIDE: Duration = Duration::from_secs(300);
 /// How often mounts are asked to tidy up.
 const TIDY_INTERVAL: Duration = Duration::from_secs(300);
 
@@ -52,7 +54,6 @@ impl Kernel {
         for batch in handed_out.chunks(LEASES_AT_ONCE) {
             is_done &= self.expire_leases(&open, batch, now)?;
         }
-        is_done &= self.clean_up()? == Tidied::All;
         is_done &= self.tidy_a_mount(&open, now)?;
         if !is_done {
             return Ok(Some(Duration::ZERO));
@@ -65,11 +66,18 @@ impl Kernel {
     /// Ends the tokens of a batch in one commit; false if others were always quicker, and it is to be tried again.
     fn expire_tokens(self: &Arc<Self>, open: &Open, batch: &[Due], now: Timestamp) -> Result<bool, Error> {
         for _ in 0..ATTEMPTS_MAX {
-            let mut tx = self.begin(&open.keys, Intent::Write)?;
-            for due in batch {
-                expire_token(self, &mut tx, due, now)?;
-            }
-            let (transaction, effects) = tx.finish(self.entropy());
+            let (transaction, effects) = match (self.end_tokens(open, batch, now), batch) {
+                (Ok(change), _) => change,
+                (Err(error), [due]) => self.set_aside(open, due, now, &error)?,
+                // One of them is at fault: each for itself, then.
+                (Err(_), several) => {
+                    let mut is_done = true;
+                    for due in several {
+                        is_done &= self.expire_tokens(open, std::slice::from_ref(due), now)?;
+                    }
+                    return Ok(is_done);
+                }
+            };
             match self.commit_blocking(transaction, effects) {
                 Ok(_) => return Ok(true),
                 Err(CommitError::Conflict) => {}
@@ -79,11 +87,32 @@ impl Kernel {
         Ok(false)
     }
 
+    fn end_tokens(&self, open: &Open, batch: &[Due], now: Timestamp) -> Result<Change, Error> {
+        let mut tx = self.begin(&open.keys, Intent::Write)?;
+        for due in batch {
+            expire_token(self, &mut tx, due, now)?;
+        }
+        Ok(tx.finish(self.entropy()))
+    }
+
+    /// Moves a row that cannot be worked off to a later time, so that it does not hold up the others.
+    fn set_aside(&self, open: &Open, due: &Due, now: Timestamp, why: &Error) -> Result<Change, Error> {
+        tracing::error!(error = ?why, "something that has come to its end cannot be ended: it is tried again later");
+        let mut tx = self.begin(&open.keys, Intent::Write)?;
+        tx.delete(&due.key)?;
+        let key = tokens::expiry_key(&tx, now.plus(SET_ASIDE), due.kind, due.namespace, &due.row);
+        tx.put(&key, due.value.clone())?;
+        Ok(tx.finish(self.entropy()))
+    }
+
     /// Takes back what was handed out: each lease in a commit of its own, their waits together.
     fn expire_leases(self: &Arc<Self>, open: &Open, batch: &[Due], now: Timestamp) -> Result<bool, Error> {
         let mut under_way = Vec::with_capacity(batch.len());
         for due in batch {
-            let (transaction, effects) = self.expire_lease(open, due, now)?;
+            let (transaction, effects) = match self.expire_lease(open, due, now) {
+                Ok(change) => change,
+                Err(error) => self.set_aside(open, due, now, &error)?,
+            };
             under_way.push(self.submit(transaction, effects));
         }
         let mut is_done = true;

@@ -168,7 +168,8 @@ fn end_leases(kernel: &Kernel, tx: &mut Tx<'_>, mount: &Mount, path: &str) -> Re
         if lease.mount != mount.record.id {
             continue;
         }
-        if mount.backend.revoke.is_none() {
+        // What was given up is not waited for: the mount was disabled knowing it, and its lease would name nothing.
+        if mount.backend.revoke.is_none() || lease.is_irrevocable() {
             leases::remove(tx, &lease)?;
             changed += 1;
         } else {

@@ -175,7 +175,9 @@ pub(crate) fn create(
     }
     entry.accessor = accessor;
     entry.digest = digest_of(&keys, token.expose());
-    save(tx, row, &entry)?;
+    // Nothing in memory knows of it yet.
+    let key = token_key(tx, entry.namespace, row);
+    tx.put_record(&key, &entry)?;
     let index = match entry.parent {
         Some(parent) => {
             // A parent that is revoked meanwhile must not leave this child behind.

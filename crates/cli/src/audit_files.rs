@@ -8,7 +8,9 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use strongroom_crypto::sign::VerifyingKey;
-use strongroom_kernel::audit::{Match, Outcome, Query, Report, Search, Verifier, VerifyOptions, write_table};
+use strongroom_kernel::audit::{
+    Match, Outcome, Query, RecordKind, Report, Search, Verifier, VerifyOptions, write_table,
+};
 use strongroom_secret::Timestamp;
 
 #[derive(Args)]
@@ -127,7 +129,8 @@ pub fn query(context: &Context, args: &QueryArgs) -> Result<ExitCode, Failure> {
         operation: args.operation.clone(),
         since: time(args.since.as_deref())?,
         until: time(args.until.as_deref())?,
-        kind: None,
+        // One line a request: the record of its answer says all that the one before it said.
+        kind: Some(RecordKind::Response),
         accessor: args.accessor.clone(),
         entity_id: args.entity.clone(),
         display_name: args.who.clone(),

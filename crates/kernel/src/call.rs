@@ -66,6 +66,11 @@ impl<'a> Call<'a> {
         self.tx.table(self.mount.space(), table)
     }
 
+    /// What mounts keep in memory for one generation of the topology is read again once this is committed.
+    pub fn reload_topology_after_commit(&mut self) {
+        self.tx.after_commit(crate::effect::Effect::Topology);
+    }
+
     /// The caller, on routes that cannot be reached without one.
     pub fn require_caller(&self) -> Result<Arc<Caller>, Error> {
         self.caller.clone().ok_or_else(Error::denied)

@@ -184,6 +184,10 @@ impl Kernel {
         drop(tx);
         self.policies.advance();
         self.callers.clear();
+        // The old devices write their last lines before the new ones read where the files end.
+        if let Some(broker) = self.broker.write().take() {
+            broker.close();
+        }
         *self.broker.write() = Some(self.start_audit(&keys)?);
         *self.open.write() = Some(Open { keys, topology });
         Ok(())

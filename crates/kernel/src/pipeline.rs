@@ -66,7 +66,8 @@ impl Kernel {
         request: Request,
         backend: &mut Option<&'static Backend>,
     ) -> Result<Response, Error> {
-        let routed = Arc::new(self.route(&request)?);
+        let routed =
+            Arc::new(self.route(&request).map_err(|error| self.hidden_from_strangers(&request, error))?);
         *backend = Some(routed.mount.backend);
         let request = Arc::new(request);
         self.quotas.check_rate(&routed, &request, self.clock.monotonic())?;
@@ -110,6 +111,21 @@ impl Kernel {
         };
         let answered = self.audit_response(&walked, &outcome);
         Some(audit_trail::written(requested).await.and(audit_trail::written(answered).await).and(outcome))
+    }
+
+    /// Which mounts and namespaces there are is nothing for somebody without a valid token: to them everything that
+    /// is not there is forbidden.
+    fn hidden_from_strangers(&self, request: &Request, error: Error) -> Error {
+        if error.kind != ErrorKind::NotFound {
+            return error;
+        }
+        let is_known = || {
+            let open = self.opened()?;
+            let mut tx = self.begin(&open.keys, Intent::Read)?;
+            let token = request.token.as_ref().filter(|token| !token.is_empty()).ok_or_else(Error::denied)?;
+            caller::look_up(self, &mut tx, &open.topology, token.expose(), self.now())
+        };
+        if is_known().is_ok() { error } else { Error::denied().with_detail(error.messages.join("; ")) }
     }
 
     /// Finds the namespace, the mount and the route of a request.

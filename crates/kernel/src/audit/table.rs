@@ -24,12 +24,19 @@ pub fn write_table(out: &mut impl Write, matches: &[Match]) -> io::Result<()> {
 }
 
 fn row(found: &Match) -> [String; 6] {
-    let who = [&found.display_name, &found.entity_id].into_iter().find(|text| !text.is_empty());
+    let name = [&found.display_name, &found.entity_id].into_iter().find(|text| !text.is_empty());
+    // Many tokens share a display name; the start of the accessor's hash tells them apart.
+    let accessor = found.accessor.strip_prefix("hmac-sha256:").and_then(|hash| hash.get(..8));
+    let who = match (name, accessor) {
+        (Some(name), Some(accessor)) => format!("{name} ({accessor})"),
+        (Some(name), None) => name.clone(),
+        (None, _) => "-".to_owned(),
+    };
     [
         found.time.rfc3339(),
         found.operation.clone(),
         format!("{}{}", found.namespace, found.path),
-        who.map_or("-", String::as_str).to_owned(),
+        who,
         found.remote_address.clone(),
         if found.error.is_empty() { "ok".to_owned() } else { found.error.clone() },
     ]

@@ -191,6 +191,11 @@ fn target(call: &Call<'_>, class: Class) -> Result<Target, Error> {
     Ok(if is_tuning { Target::Tuning(path) } else { Target::Mount(path) })
 }
 
+/// The `vault` command tunes auth methods below `sys/mounts/auth/` as well.
+fn can_be_tuned_as(mount: &MountRecord, class: Class) -> bool {
+    mount.class == class || class == Class::Secret
+}
+
 fn no_mount(class: Class, path: &str) -> Error {
     Error::invalid(match class {
         Class::Secret => format!("No secret engine mount at {path}"),
@@ -207,7 +212,10 @@ fn read(call: &mut Call<'_>, class: Class) -> Result<Response, Error> {
     let value = match &target {
         Target::Mount(path) => entry(find(path)?),
         Target::Tuning(path) => {
-            let record = find(path)?;
+            let record = table
+                .find(path)
+                .filter(|mount| can_be_tuned_as(mount, class))
+                .ok_or_else(|| no_mount(class, path))?;
             let ttls = mount_ttls(call.kernel, &*instance(call, record.clone())?);
             mount_config::tuning(record, ttls)
         }
@@ -335,8 +343,10 @@ fn tune(call: &mut Call<'_>, class: Class, path: &str) -> Result<Response, Error
     let request = call.request;
     let namespace = call.namespace.id();
     let mut table = mounts::read_table(&mut call.tx, namespace)?;
-    let record =
-        table.find_mut(path).filter(|mount| mount.class == class).ok_or_else(|| no_mount(class, path))?;
+    let record = table
+        .find_mut(path)
+        .filter(|mount| can_be_tuned_as(mount, class))
+        .ok_or_else(|| no_mount(class, path))?;
     if let Some(description) = request.fields.text("description")? {
         record.description = description;
     }

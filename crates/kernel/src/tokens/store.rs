@@ -161,6 +161,7 @@ pub(crate) fn create(
         let token = SecretString::new(format!("{BATCH_PREFIX}{}{suffix}", BASE64.encode(&sealed)));
         return Ok(Created { token, entry, row: None });
     }
+    let is_chosen = id.is_some();
     let token = match id {
         Some(id) => id,
         None => SecretString::new(format!(
@@ -170,7 +171,8 @@ pub(crate) fn create(
     };
     let keys = tx.keys().clone();
     let (accessor, row) = row_of_token(&keys, token.expose());
-    if read(tx, entry.namespace, row)?.is_some() {
+    // A random one cannot be there already.
+    if is_chosen && read(tx, entry.namespace, row)?.is_some() {
         return Err(Error::invalid("cannot create a token with a duplicate ID"));
     }
     entry.accessor = accessor;

@@ -9,6 +9,7 @@ use super::status;
 use crate::context::Context;
 use crate::failure::{Doing, Failure};
 use crate::output::pairs;
+use crate::persona::Face;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -85,7 +86,10 @@ pub fn run(context: &Context, command: OperatorCommand) -> Result<ExitCode, Fail
         OperatorCommand::Unseal(args) => unseal(context, &args),
         OperatorCommand::Seal => {
             context.client()?.write("sys/seal", &json!({})).while_doing(|| "sealing".to_owned())?;
-            context.output.success("Vault is sealed.")
+            context.output.success(match context.output.face {
+                Face::Vault => "Vault is sealed.",
+                Face::Native => "The server is sealed.",
+            })
         }
         OperatorCommand::Rekey(args) => rekey::run(context, &args),
         OperatorCommand::GenerateRoot(args) => generate_root::run(context, &args),
@@ -122,6 +126,10 @@ fn init(context: &Context, args: &InitArgs) -> Result<ExitCode, Failure> {
     if !context.output.is_table() || context.output.field.is_some() {
         return context.output.map(&machine_form(&request, &made));
     }
+    let server = match context.output.face {
+        Face::Vault => "Vault",
+        Face::Native => "Server",
+    };
     let mut text = String::new();
     for (index, key) in in_base64(&made).iter().enumerate() {
         text.push_str(&format!("Unseal Key {}: {key}\n", index + 1));
@@ -131,12 +139,12 @@ fn init(context: &Context, args: &InitArgs) -> Result<ExitCode, Failure> {
     }
     text.push_str(&format!("\nInitial Root Token: {}\n\n", made.root_token));
     if made.keys.is_empty() {
-        text.push_str("Success! Vault is initialized\n");
+        text.push_str(&format!("Success! {server} is initialized\n"));
     } else {
         let (shares, threshold) = (request.secret_shares, request.secret_threshold);
         text.push_str(&format!(
-            "Vault initialized with {shares} key shares and a key threshold of {threshold}. Please\n\
-             securely distribute the key shares printed above. When the Vault is\n\
+            "{server} initialized with {shares} key shares and a key threshold of {threshold}. Please\n\
+             securely distribute the key shares printed above. When the server is\n\
              re-sealed, restarted, or stopped, you must supply at least {threshold} of these\n\
              keys to unseal it before it can start servicing requests.\n\n\
              They are shown this once. Without {threshold} of them everything is lost.\n"

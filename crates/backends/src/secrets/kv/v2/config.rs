@@ -1,5 +1,6 @@
 //! `config`: what holds for every secret of a mount.
 
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
@@ -38,7 +39,30 @@ fn key(call: &Call<'_>) -> Key {
     call.table(CONFIG)
 }
 
+/// A mount's settings as every write needs them. They hold for one generation of the topology: a change of them starts
+/// another.
+#[derive(Default)]
+pub(crate) struct Memory(RwLock<Option<(u64, Config)>>);
+
+/// The settings in force.
 pub(super) fn load(call: &mut Call<'_>) -> Result<Config, Error> {
+    let generation = call.topology.generation;
+    let memory = call.mount.memory.clone();
+    let memory = memory.downcast_ref::<Memory>();
+    if let Some(Memory(cell)) = memory
+        && let Some((known, config)) = &*cell.read()
+        && *known == generation
+    {
+        return Ok(config.clone());
+    }
+    let config = stored(call)?;
+    if let Some(Memory(cell)) = memory {
+        *cell.write() = Some((generation, config.clone()));
+    }
+    Ok(config)
+}
+
+fn stored(call: &mut Call<'_>) -> Result<Config, Error> {
     let key = key(call);
     Ok(call.tx.record(&key)?.unwrap_or_default())
 }
@@ -58,7 +82,7 @@ pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {
 }
 
 pub(super) fn write(call: &mut Call<'_>) -> Result<Response, Error> {
-    let mut config = load(call)?;
+    let mut config = stored(call)?;
     let fields = call.fields();
     if let Some(count) = max_versions(fields)? {
         config.max_versions = count;
@@ -78,6 +102,7 @@ pub(super) fn write(call: &mut Call<'_>) -> Result<Response, Error> {
     }
     let key = key(call);
     call.tx.put_record(&key, &config)?;
+    call.reload_topology_after_commit();
     Ok(Response::default())
 }
 

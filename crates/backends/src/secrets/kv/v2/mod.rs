@@ -15,6 +15,7 @@ use strongroom_kernel::{Access, Backend, Class, Field, FieldKind, Route};
 
 pub(crate) static V2: Backend = Backend {
     version: Some("2"),
+    memory: || std::sync::Arc::new(config::Memory::default()),
     enable,
     ..Backend::new("kv", Class::Secret, "Keeps versions of values under paths.", &[ROUTES])
 };

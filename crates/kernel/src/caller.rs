@@ -53,9 +53,14 @@ impl CallerCache {
         self.shard(row)?.read().get(row).cloned()
     }
 
-    fn keep(&self, row: TokenRow, caller: Arc<Caller>) {
+    /// Keeps a caller if `is_current`. It is asked under the lock that forgetting takes as well: a revocation either is
+    /// seen by it, or forgets what was kept.
+    fn keep_if(&self, row: TokenRow, caller: Arc<Caller>, is_current: impl FnOnce() -> bool) {
         let Some(shard) = self.shard(&row) else { return };
         let mut shard = shard.write();
+        if !is_current() {
+            return;
+        }
         if shard.len() >= CALLERS_MAX / SHARDS {
             let mut position = 0;
             shard.retain(|_, _| {
@@ -146,9 +151,11 @@ pub(crate) fn look_up(
     let (row, entry) = tokens::find_row(tx, home, token)?.ok_or_else(unknown)?;
     let caller = Arc::new(build(kernel, tx, topology, entry, Some(row), now)?);
     // A token with counted uses changes with every use; and what was read before a revocation must not stay.
-    let is_current = kernel.opened().is_ok_and(|open| open.topology.generation == topology.generation);
-    if caller.token.num_uses == 0 && is_current && kernel.marks().tokens == marks.tokens {
-        kernel.callers.keep(row, caller.clone());
+    if caller.token.num_uses == 0 {
+        kernel.callers.keep_if(row, caller.clone(), || {
+            kernel.opened().is_ok_and(|open| open.topology.generation == topology.generation)
+                && kernel.marks().tokens == marks.tokens
+        });
     }
     Ok(caller)
 }

@@ -180,13 +180,15 @@ impl Kernel {
     ) -> Result<(Response, Tx<'k>), Error> {
         let now = self.now();
         let mut tx = self.begin(&routed.open.keys, routed.intent)?;
-        let caller = self.caller_of(&mut tx, routed, request, now)?;
-        *found = caller.clone();
-        // A token with counted uses is written by every use of it.
+        let mut caller = self.caller_of(&mut tx, routed, request, now)?;
+        // A token with counted uses is written by every use of it. Its last use may have been between the two
+        // snapshots: it is looked at again.
         let is_counted = caller.as_ref().is_some_and(|caller| caller.token.num_uses > 0);
         if is_counted && !tx.is_writable() {
             tx = self.begin(&routed.open.keys, Intent::Write)?;
+            caller = self.caller_of(&mut tx, routed, request, now)?;
         }
+        *found = caller.clone();
         let mut call = Call {
             kernel: self,
             tx,

@@ -10,7 +10,7 @@ const CLIENTS_MAX: usize = 40;
 impl World {
     pub(super) fn choose(&mut self) -> Act {
         match self.below(100) {
-            0..60 => self.choose_kv(),
+            0..60 => self.choose_sensible_kv(),
             60..84 => self.choose_token_deed(),
             84..88 => self.choose_login(),
             88..92 => self.choose_unwrap(),
@@ -26,7 +26,8 @@ impl World {
         if self.clients.len() < CLIENTS_MAX && made > 1 {
             // The newest tokens come in first.
             let newest = made - 1 - self.below((made - 1).min(60));
-            if !self.clients.contains(&newest) {
+            let is_wrapping = self.model.tokens[newest].wrapped.is_some();
+            if !self.clients.contains(&newest) && (!is_wrapping || self.one_in(20)) {
                 self.clients.push(newest);
             }
         }
@@ -51,6 +52,20 @@ impl World {
         if token.is_root || self.one_in(8) { self.below(NAMESPACES.len()) } else { token.namespace }
     }
 
+    /// Mostly something that is permitted: a server that only refuses is not tested.
+    fn choose_sensible_kv(&mut self) -> Act {
+        let mut act = self.choose_kv();
+        for _ in 0..6 {
+            if self.one_in(8)
+                || self.model.expect(&act, self.now()).allowed.is_some_and(|status| status < 300)
+            {
+                break;
+            }
+            act = self.choose_kv();
+        }
+        act
+    }
+
     fn choose_kv(&mut self) -> Act {
         let client = self.client();
         let namespace = self.place(client);
@@ -59,7 +74,7 @@ impl World {
         let store = mount.and_then(|mount| self.model.stores.get(&mount));
         let is_v2 = store.is_none_or(|store| store.is_v2);
         // A few names are busier than others, so that requests meet.
-        let secret = self.below(SECRETS).min(self.below(SECRETS));
+        let secret = self.below(SECRETS).min(self.below(SECRETS)).min(self.below(SECRETS));
         let current = store.map_or(0, |store| store.current(secret));
         let version = |world: &Self| {
             let newest = usize::try_from(current).unwrap_or(0);
@@ -68,7 +83,7 @@ impl World {
         self.values_made += 1;
         let value = self.values_made;
         let kv = match self.below(20) {
-            0..5 => {
+            0..7 => {
                 let cas = match self.below(4) {
                     0 | 1 => Some(current),
                     2 => Some(self.below(4) as u64),
@@ -76,11 +91,11 @@ impl World {
                 };
                 Kv::Put { secret, cas: cas.filter(|_| is_v2), value }
             }
-            5..12 => {
+            7..13 => {
                 let version = if self.one_in(3) { version(self) } else { 0 };
                 Kv::Get { secret, version: if is_v2 { version } else { 0 }, is_wrapped: self.one_in(8) }
             }
-            12..15 => Kv::List,
+            13..15 => Kv::List,
             15 => Kv::Delete { secret },
             _ if !is_v2 => Kv::Delete { secret },
             16..19 => {

@@ -79,7 +79,7 @@ pub fn run(options: &Options) -> Report {
     world.report
 }
 
-const FLIGHTS_MAX: usize = 6;
+const FLIGHTS_MAX: usize = 12;
 
 struct World {
     seed: u64,
@@ -220,7 +220,7 @@ impl World {
             14..80 if self.model.is_sealed => self.toggle_seal(),
             16..17 => self.crash(),
             17..20 => self.rotate(),
-            20..560 if self.flights.len() < FLIGHTS_MAX => self.begin(),
+            20..640 if self.flights.len() < FLIGHTS_MAX => self.begin(),
             _ if self.flights.is_empty() => self.begin(),
             _ => self.commit_one(),
         }

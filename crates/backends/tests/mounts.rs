@@ -86,6 +86,9 @@ fn mounts_come_and_go() {
     assert_eq!(root.read("a-b_c/mine").status, 404);
     let own: Vec<_> = root.read("sys/mounts").data().as_object().unwrap().keys().cloned().collect();
     assert_eq!(own, ["a-b_c/", "cubbyhole/", "identity/", "sys/"]);
+    assert_eq!(root.read("nowhere/x").status, 404);
+    assert_eq!(server.session(None).write("auth/nowhere/login", json!({})).status, 403);
+    assert_eq!(server.session(Some("hvs.fake")).read("nowhere/x").status, 403);
     assert_eq!(root.delete("sys/mounts/sys").status, 400);
     assert_eq!(root.delete("sys/auth/token").status, 400);
 }

@@ -107,7 +107,7 @@ fn nothing_of_one_namespace_reaches_another() {
     assert_eq!(holder().in_namespace("a").read("store/x").status, 200);
     assert_eq!(holder().in_namespace("b").read("store/x").status, 403);
     assert_eq!(holder().read("b/store/x").status, 403);
-    assert_eq!(holder().read("store/x").status, 404);
+    assert_eq!(holder().read("store/x").status, 403);
     assert_eq!(holder().read("cubbyhole/x").status, 403);
     // A policy holds in its own namespace: below it, only if it says so.
     assert_eq!(holder().in_namespace("a").read("deep/store/x").status, 403);

@@ -310,7 +310,8 @@ fn unlock(call: &mut Call<'_>) -> Result<Response, Error> {
         .path
         .parent()
         .is_some_and(|parent| call.caller.as_ref().is_some_and(|caller| caller.acl.is_root_in(&parent)));
-    if !is_right && !(is_root && presented.is_empty()) {
+    let may_unlock = is_right || (is_root && presented.is_empty());
+    if !may_unlock {
         return Err(Error::new(ErrorKind::Denied, "the unlock key is wrong"));
     }
     record.lock_key_tag = None;

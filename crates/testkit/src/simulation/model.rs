@@ -186,16 +186,14 @@ impl Model {
 
     /// What a request that begins now may be answered.
     pub(super) fn expect(&self, act: &Act, now: Timestamp) -> Expected {
-        let refused = |status| Expected { may_be_denied: false, allowed: Some(status) };
         let denied = Expected { may_be_denied: true, allowed: None };
-        if matches!(act.deed, Deed::Kv { mount: None, .. }) {
-            return refused(404);
-        }
         let life = match (&act.deed, act.caller) {
             (Deed::Unwrap(_), _) | (_, None) => Life::Alive,
             (_, Some(caller)) => self.life(caller, now),
         };
-        if life == Life::Dead || !self.is_granted(act) {
+        // That nothing is mounted at a path is told to every valid token of the namespace.
+        let is_told = matches!(act.deed, Deed::Kv { mount: None, .. }) && self.is_within(act);
+        if life == Life::Dead || !(is_told || self.is_granted(act)) {
             return denied;
         }
         Expected { may_be_denied: life == Life::Either, allowed: Some(self.outcome(act, now)) }
@@ -204,6 +202,13 @@ impl Model {
     /// As [`Self::expect`], of a deed that was permitted when it ran.
     pub(super) fn expect_permitted(&self, act: &Act, now: Timestamp) -> Expected {
         Expected { may_be_denied: false, allowed: Some(self.outcome(act, now)) }
+    }
+
+    /// Whether the caller's token is good for the namespace of the request.
+    fn is_within(&self, act: &Act) -> bool {
+        let Some(caller) = act.caller else { return true };
+        let (home, here) = (NAMESPACES[self.tokens[caller].namespace], NAMESPACES[act.namespace]);
+        home.is_empty() || here == home || here.starts_with(&format!("{home}/"))
     }
 
     fn is_granted(&self, act: &Act) -> bool {
@@ -219,8 +224,7 @@ impl Model {
         if token.is_root {
             return true;
         }
-        let is_within = home.is_empty() || here == home || here.starts_with(&format!("{home}/"));
-        if !is_within {
+        if !self.is_within(act) {
             return false;
         }
         let rest = here.strip_prefix(home).unwrap_or(here).trim_start_matches('/');

@@ -2,7 +2,7 @@
 
 /// A part of memory that is to be read again, or forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Namespaces and mounts.
     Topology,
     /// Any policy of any namespace.

@@ -15,7 +15,7 @@ pub(crate) const MOUNTS: Table = Table(2);
 
 /// All mounts of a namespace: one row.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct MountTable {
+pub(crate) struct MountTable {
     pub mounts: Vec<MountRecord>,
 }
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use strongroom_secret::NamespacePath;
 
 /// The id of the root namespace; the others' are random.
-pub const ROOT_NAMESPACE: u64 = 0;
+pub(crate) const ROOT_NAMESPACE: u64 = 0;
 /// The kernel's own records of a namespace stand under this in place of a mount's id.
-pub const KERNEL_MOUNT: u64 = 0;
+pub(crate) const KERNEL_MOUNT: u64 = 0;
 
 pub(crate) const NAMESPACES: Table = Table(1);
 

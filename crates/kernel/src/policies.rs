@@ -17,7 +17,7 @@ const COMPILED_MAX: usize = 4096;
 
 /// A policy as it is stored: the text is the truth.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct PolicyRecord {
+pub(crate) struct PolicyRecord {
     pub name: String,
     pub text: String,
     pub version: u64,

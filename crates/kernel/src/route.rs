@@ -88,7 +88,7 @@ impl Route {
 pub type Captures = Vec<(&'static str, String)>;
 
 /// Finds the route for a path relative to its mount. The first match in table order counts.
-pub fn find<'r>(tables: &[&'r [Route]], path: &str) -> Option<(&'r Route, Captures)> {
+pub(crate) fn find<'r>(tables: &[&'r [Route]], path: &str) -> Option<(&'r Route, Captures)> {
     tables
         .iter()
         .copied()

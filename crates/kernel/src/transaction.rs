@@ -41,13 +41,6 @@ pub trait Record: Serialize + DeserializeOwned {
     const VERSION: u8 = 1;
 }
 
-/// One entry of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Child {
-    /// Ends in a slash for a folder.
-    pub name: String,
-}
-
 /// A transaction: reads see its own writes; nothing is stored until the kernel commits.
 pub struct Tx<'s> {
     snapshot: Box<dyn Snapshot + 's>,
@@ -245,7 +238,7 @@ impl<'s> Tx<'s> {
     }
 
     /// Something to be done in memory once the commit is durable.
-    pub fn after_commit(&mut self, effect: Effect) {
+    pub(crate) fn after_commit(&mut self, effect: Effect) {
         if !self.effects.contains(&effect) {
             self.effects.push(effect);
         }

@@ -405,7 +405,7 @@ impl World {
     /// A commit happened and nobody was told.
     fn settle_unseen(&mut self, act: &Act, run: Run) {
         let is_refused = run.is_faulty || !run.expected.is_success();
-        if !self.is_overtaken(act) && !(is_refused && self.model.is_counted(act)) {
+        if !(self.is_overtaken(act) || is_refused && self.model.is_counted(act)) {
             self.model.happened(act, None, run.began);
         }
         self.model.spend(act);

@@ -110,8 +110,7 @@ impl QueueStorage {
         });
         self.inner.submit(waiting.transaction, watched);
         self.plan.lock().submit = None;
-        let commit = *told.lock();
-        commit
+        *told.lock()
     }
 }
 

@@ -137,7 +137,8 @@ fn a_deleted_namespace_leaves_nothing() {
         inside.write(&format!("store/{number}"), json!({}));
     }
     assert_eq!(root.delete("sys/namespaces/a").data()["status"], "in-progress");
-    assert_eq!(server.session(Some(&token)).in_namespace("a").read("store/1").status, 404);
+    assert_eq!(server.session(Some(&token)).in_namespace("a").read("store/1").status, 403);
+    assert_eq!(server.root().in_namespace("a").read("store/1").status, 404);
     assert_eq!(root.write("sys/namespaces/a", json!({})).status, 400);
     while server.kernel.clean_up().unwrap() == Tidied::More {}
     assert_eq!(root.list("sys/namespaces").status, 404);

@@ -123,7 +123,13 @@ impl Kernel {
             let open = self.opened()?;
             let mut tx = self.begin(&open.keys, Intent::Read)?;
             let token = request.token.as_ref().filter(|token| !token.is_empty()).ok_or_else(Error::denied)?;
-            caller::look_up(self, &mut tx, &open.topology, token.expose(), self.now())
+            let topology = &open.topology;
+            let namespace = match topology.resolve(&request.namespace, &request.path) {
+                Ok((namespace, _)) => namespace,
+                Err(_) => topology.root().cloned().ok_or_else(Error::denied)?,
+            };
+            let (token, client) = (token.expose(), &request.client);
+            caller::authenticate(self, &mut tx, topology, &namespace, token, client, self.now())
         };
         if is_known().is_ok() { error } else { Error::denied().with_detail(error.messages.join("; ")) }
     }
@@ -132,15 +138,14 @@ impl Kernel {
     pub(crate) fn route(&self, request: &Request) -> Result<Routed, Error> {
         let open = self.opened()?;
         let (namespace, path) = open.topology.resolve(&request.namespace, &request.path)?;
-        let hidden = |error| self.hide_from_strangers(&open, &namespace, request, error);
-        let mount = namespace.mount_of(path.as_str()).cloned().ok_or_else(|| hidden(no_handler(&path)))?;
+        let mount = namespace.mount_of(path.as_str()).cloned().ok_or_else(|| no_handler(&path))?;
         let rest = path.as_str().strip_prefix(mount.path()).unwrap_or("");
         refuse_locked(&namespace, &mount, rest)?;
         let is_help = request.operation == Operation::Help;
         let (route, captures) = match route::find(mount.backend.routes, rest) {
             Some(found) if !(is_help && rest.is_empty()) => found,
             _ if is_help => (&system::MOUNT_HELP, Captures::new()),
-            _ => return Err(hidden(no_route(&mount, &path))),
+            _ => return Err(no_route(&mount, &path)),
         };
         let method = match request.operation {
             Operation::Help => help_method(),
@@ -156,27 +161,6 @@ impl Kernel {
         // A wrapped answer is stored, whatever made it.
         let intent = if request.wrap_ttl.is_some() { Intent::Write } else { intent };
         Ok(Routed { open, namespace, mount, path, route, handler, intent, is_heavy, captures })
-    }
-
-    /// What is mounted where is told to holders of a valid token alone.
-    fn hide_from_strangers(
-        &self,
-        open: &Open,
-        namespace: &Namespace,
-        request: &Request,
-        error: Error,
-    ) -> Error {
-        let Some(token) = request.token.as_ref().filter(|token| !token.is_empty()) else {
-            return Error::denied().with_detail("no token was presented");
-        };
-        let caller = self.begin(&open.keys, Intent::Read).and_then(|mut tx| {
-            let (token, client) = (token.expose(), &request.client);
-            caller::authenticate(self, &mut tx, &open.topology, namespace, token, client, self.now())
-        });
-        match caller {
-            Ok(_) => error,
-            Err(refusal) => refusal,
-        }
     }
 
     fn attempt(&self, routed: &Routed, request: &Request) -> Attempt {

@@ -168,16 +168,22 @@ impl Kernel {
         self.broker.read().clone()
     }
 
-    /// A transaction on the newest commit.
+    /// A transaction on the newest commit. `keys` are those that the caller knows of.
     pub(crate) fn begin(&self, keys: &Arc<Keys>, intent: Intent) -> Result<Tx<'_>, Error> {
         // The marks come first: what changes between them and the snapshot is then read, but not cached.
         let marks = self.marks();
-        Tx::new(&*self.storage, keys.clone(), intent, marks)
+        let mut tx = Tx::new(&*self.storage, keys.clone(), intent, marks)?;
+        // The keys come last: a new term is known before anything is encrypted by it, so that whatever the snapshot
+        // has can be read, even by a request that was routed before the keys were rotated.
+        if let Some(open) = &*self.open.read() {
+            tx.renew_keys(&open.keys);
+        }
+        Ok(tx)
     }
 
     /// Opens the server with its keys: reads the topology and from then on serves.
     pub(crate) fn open_with(&self, keys: Arc<Keys>) -> Result<(), Error> {
-        let mut tx = self.begin(&keys, Intent::Read)?;
+        let mut tx = Tx::new(&*self.storage, keys.clone(), Intent::Read, self.marks())?;
         let topology = Arc::new(Topology::load(&mut tx, &self.registry, None)?);
         self.quotas.load(&mut tx)?;
         self.live.load(&mut tx)?;

@@ -99,6 +99,11 @@ impl<'s> Tx<'s> {
         })
     }
 
+    /// Goes on with a later keyring of the same server.
+    pub(crate) fn renew_keys(&mut self, keys: &Arc<Keys>) {
+        self.keys = keys.clone();
+    }
+
     pub(crate) fn marks(&self) -> Marks {
         self.marks
     }

@@ -338,15 +338,15 @@ impl World {
         self.report.commits += 1;
         self.trace(|| format!("{number} commits: {commit:?}"));
         self.report.faults += u64::from(fault != Fault::Nothing);
-        if commit == Commit::Conflict {
-            self.report.conflicts += 1;
-            return self.advance(number, act, handling, Some(run));
-        }
         if self.storage.is_closed() {
             if commit == Commit::Hidden {
                 self.settle_unseen(&act, run);
             }
             return self.restart();
+        }
+        if commit == Commit::Conflict {
+            self.report.conflicts += 1;
+            return self.advance(number, act, handling, Some(run));
         }
         let Polled::Answered(answer) = self.poll(number, &mut handling) else {
             self.fail(number, "it goes on after its commit");
@@ -398,7 +398,12 @@ impl World {
         let expected = Expected { may_be_denied: false, ..self.model.expect_permitted(act, run.began) };
         self.check_status(number, act, expected, answer);
         self.check_content(number, act, answer);
+        let tokens = self.model.tokens.len();
         self.model.happened(act, Some(answer), run.began);
+        self.trace(|| match self.model.tokens.get(tokens) {
+            Some(token) => format!("{number} made token {tokens}: {token:?}"),
+            None => format!("{number} is answered {}", answer.status),
+        });
         self.model.spend(act);
     }
 

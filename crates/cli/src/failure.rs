@@ -188,6 +188,12 @@ impl From<ClientError> for Failure {
             ClientError::Unreachable { .. } => Self::new(Kind::Unreachable, message)
                 .hint("is the server running? --address or STRONGROOM_ADDR (VAULT_ADDR) says where it is"),
             ClientError::Timeout { .. } => Self::new(Kind::Unreachable, message),
+            ClientError::Tls { ref reason, .. } if reason.contains("CaUsedAsEndEntity") => {
+                Self::new(Kind::Unreachable, message).hint(
+                    "the server's certificate is an authority's: make it again with \
+                     -addext basicConstraints=critical,CA:FALSE (openssl), or let an authority sign it",
+                )
+            }
             ClientError::Tls { .. } => Self::new(Kind::Unreachable, message)
                 .hint("--ca-cert or STRONGROOM_CACERT (VAULT_CACERT) names the authority to trust"),
             ClientError::BadResponse { .. } | ClientError::TooLarge { .. } => {

@@ -385,7 +385,7 @@ impl Kernel {
 }
 
 fn auto_failed(error: &AutoSealError) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("the automatic seal did not answer: {error}"))
+    Error::new(ErrorKind::Unavailable, format!("the automatic seal does not open: {error}"))
 }
 
 pub(crate) fn not_initialized() -> Error {

@@ -83,7 +83,8 @@ pub fn run(args: &ServerArgs, environment: &Environment, face: Face) -> Result<E
         let (door, tls) = bind(&config.listeners, &parts, &kernel).await?;
         announce(&config, &door, &kernel);
         if let Some(error) = seal_failure {
-            tracing::error!(detail = ?error.detail, "the server stays sealed: {}", error.messages.join("; "));
+            let detail = error.detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+            tracing::error!("the server stays sealed: {}{detail}", error.messages.join("; "));
         }
         let _snapshots =
             config.snapshots.clone().map(|snapshots| snapshots::start(kernel.clone(), snapshots));

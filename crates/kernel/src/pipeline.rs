@@ -171,7 +171,7 @@ impl Kernel {
                 Attempt { result: Ok(response), caller, commit }
             }
             Err(error) => {
-                let commit = caller.as_deref().and_then(|caller| self.spend_use(routed, caller));
+                let commit = caller.as_deref().and_then(|caller| self.spend_use(caller));
                 Attempt { result: Err(error), caller, commit }
             }
         }
@@ -185,13 +185,15 @@ impl Kernel {
         found: &mut Option<Arc<Caller>>,
     ) -> Result<(Response, Tx<'k>), Error> {
         let now = self.now();
-        let mut tx = self.begin(&routed.open.keys, routed.intent)?;
+        // A server that was sealed meanwhile does not go on, and one that has new keys goes on with these.
+        let keys = self.opened()?.keys;
+        let mut tx = self.begin(&keys, routed.intent)?;
         let mut caller = self.caller_of(&mut tx, routed, request, now)?;
         // A token with counted uses is written by every use of it. Its last use may have been between the two
         // snapshots: it is looked at again.
         let is_counted = caller.as_ref().is_some_and(|caller| caller.token.num_uses > 0);
         if is_counted && !tx.is_writable() {
-            tx = self.begin(&routed.open.keys, Intent::Write)?;
+            tx = self.begin(&keys, Intent::Write)?;
             caller = self.caller_of(&mut tx, routed, request, now)?;
         }
         *found = caller.clone();
@@ -330,11 +332,11 @@ impl Kernel {
     }
 
     /// The same for a request that failed: a use is a use.
-    fn spend_use(&self, routed: &Routed, caller: &Caller) -> Option<(Transaction, Vec<Effect>)> {
+    fn spend_use(&self, caller: &Caller) -> Option<(Transaction, Vec<Effect>)> {
         if caller.token.num_uses == 0 {
             return None;
         }
-        let mut tx = self.begin(&routed.open.keys, Intent::Write).ok()?;
+        let mut tx = self.begin(&self.opened().ok()?.keys, Intent::Write).ok()?;
         self.count_use(&mut tx, caller).ok()?;
         tx.is_changed().then(|| tx.finish(self.entropy()))
     }

@@ -12,6 +12,8 @@
 mod clock;
 mod entropy;
 #[cfg(feature = "server")]
+pub mod hostile;
+#[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
 pub mod simulation;

@@ -236,12 +236,12 @@ impl World {
         let made =
             request(plain.operation, act.namespace_path(), &plain.path, plain.body, token, plain.wrap_ttl);
         let handling: Handling = Box::pin(self.kernel.clone().handle(made));
-        self.advance(number, act, handling, None);
+        self.advance(number, act, handling);
     }
 
     /// Runs a request's handler up to its commit or its end.
-    fn advance(&mut self, number: u64, act: Act, mut handling: Handling, before: Option<Run>) {
-        let mut run = Run { expected: self.expect(&act, before), began: self.now(), is_faulty: false };
+    fn advance(&mut self, number: u64, act: Act, mut handling: Handling) {
+        let mut run = Run { expected: self.expect(&act), began: self.now(), is_faulty: false };
         let fault = self.one_in(300).then(|| self.below(12) as u32);
         self.storage.arm_reads(fault);
         let polled = self.poll(number, &mut handling);
@@ -260,10 +260,9 @@ impl World {
         }
     }
 
-    /// What the model expects of a run that begins now. A request that was routed before the server was sealed goes
-    /// on: routing is not done again.
-    fn expect(&self, act: &Act, before: Option<Run>) -> Expected {
-        if before.is_none() && self.model.is_sealed {
+    /// What the model expects of a run that begins now.
+    fn expect(&self, act: &Act) -> Expected {
+        if self.model.is_sealed {
             return Expected { may_be_denied: false, allowed: Some(503) };
         }
         self.model.expect(act, self.now())
@@ -285,7 +284,9 @@ impl World {
     }
 
     fn settle_without_commit(&mut self, number: u64, act: &Act, run: Run, answer: &Answer) {
-        if run.is_faulty && answer.status == 503 {
+        // Who cannot be authenticated is not told that there is no mount, whatever the reason.
+        let is_unrouted = matches!(act.deed, Deed::Kv { mount: None, .. });
+        if run.is_faulty && (answer.status == 503 || (is_unrouted && answer.status == 403)) {
             return;
         }
         if self.is_overtaken(act) {
@@ -346,7 +347,7 @@ impl World {
         }
         if commit == Commit::Conflict {
             self.report.conflicts += 1;
-            return self.advance(number, act, handling, Some(run));
+            return self.advance(number, act, handling);
         }
         let Polled::Answered(answer) = self.poll(number, &mut handling) else {
             self.fail(number, "it goes on after its commit");

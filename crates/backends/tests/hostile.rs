@@ -1,0 +1,72 @@
+//! Seeded mutations of good examples at every parser that takes bytes from outside. `fuzz/` does the same for longer.
+//! `HOSTILE_ROUNDS` is compiled in: `HOSTILE_ROUNDS=1000000 cargo test -p strongroom-backends --test hostile`.
+
+use serde_json::json;
+use strongroom_testkit::SeededEntropy;
+use strongroom_testkit::hostile::{TARGETS, body, mutated, presented};
+use strongroom_testkit::server::TestServer;
+
+fn rounds() -> u64 {
+    option_env!("HOSTILE_ROUNDS").and_then(|rounds| rounds.parse().ok()).unwrap_or(2000)
+}
+
+#[test]
+fn parsers_take_anything() {
+    let random = SeededEntropy::new(7);
+    for target in TARGETS {
+        for example in target.examples {
+            for _ in 0..rounds() {
+                let bytes = mutated(&random, example.as_bytes());
+                (target.run)(&bytes);
+            }
+        }
+    }
+}
+
+#[test]
+fn tokens_and_paths_of_strangers_open_nothing() {
+    let server = TestServer::start(strongroom_backends::all());
+    let random = SeededEntropy::new(8);
+    let made = server.root().write("auth/token/create", json!({"type": "batch", "ttl": "1h"}));
+    let examples = [
+        "hvs.AAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned(),
+        "hvs.AAAAAAAAAAAAAAAAAAAAAAAAAAAA.abcdef".to_owned(),
+        "hvb.AAAAAQ.abcdef".to_owned(),
+        "sys/health".to_owned(),
+        "auth/token/create".to_owned(),
+        made.body["auth"]["client_token"].as_str().unwrap_or("hvb.none").to_owned(),
+    ];
+    for example in &examples {
+        for _ in 0..rounds() / 8 {
+            let bytes = mutated(&random, example.as_bytes());
+            if bytes != example.as_bytes() {
+                presented(&server, &bytes);
+            }
+        }
+    }
+}
+
+#[test]
+fn bodies_of_any_shape_are_answered() {
+    let server = TestServer::start(strongroom_backends::all());
+    let random = SeededEntropy::new(9);
+    assert_eq!(server.root().write("sys/mounts/kv", json!({"type": "kv-v2"})).status, 204);
+    let examples = [
+        ("kv/data/a", r#"{"data": {"k": "v", "n": 1}, "options": {"cas": 0}}"#),
+        (
+            "kv/metadata/a",
+            r#"{"max_versions": 3, "custom_metadata": {"a": "b"}, "delete_version_after": "1h"}"#,
+        ),
+        ("kv/destroy/a", r#"{"versions": [1, 2, "3"]}"#),
+        ("auth/token/create", r#"{"policies": ["a"], "ttl": "1h", "num_uses": 2, "meta": {"a": "b"}}"#),
+        ("sys/policy/p", r#"{"policy": "path \"a\" { capabilities = [\"read\"] }"}"#),
+        ("sys/mounts/m", r#"{"type": "kv", "options": {"version": "2"}, "config": {"max_lease_ttl": "1h"}}"#),
+        ("sys/wrapping/wrap", r#"{"a": {"b": [1, null, true]}}"#),
+        ("sys/capabilities-self", r#"{"paths": ["a", "b/*"]}"#),
+    ];
+    for (path, example) in examples {
+        for _ in 0..rounds() / 8 {
+            body(&server, path, &mutated(&random, example.as_bytes()));
+        }
+    }
+}

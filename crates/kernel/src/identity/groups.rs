@@ -324,15 +324,7 @@ fn by_alias_id(call: &mut Call<'_>, id: &str) -> Result<Option<(GroupRecord, Ali
 
 fn write_alias(call: &mut Call<'_>) -> Result<Response, Error> {
     let namespace = call.namespace.id();
-    let named = Some(call.capture("id").to_owned()).filter(|id| !id.is_empty());
-    let id = match named {
-        Some(id) => Some(id),
-        None => call.fields().text("id")?.filter(|id| !id.is_empty()),
-    };
-    let known = match &id {
-        Some(id) => Some(by_alias_id(call, id)?.ok_or_else(|| Error::invalid("invalid group alias ID"))?),
-        None => None,
-    };
+    let known = named_alias(call)?;
     let text = |call: &Call<'_>, name: &str| -> Result<Option<String>, Error> {
         Ok(call.fields().text(name)?.filter(|text| !text.is_empty()))
     };
@@ -392,6 +384,19 @@ fn write_alias(call: &mut Call<'_>) -> Result<Response, Error> {
     group.updated = call.now;
     store::save_group(&mut call.tx, &group)?;
     Ok(shown::data(answer))
+}
+
+/// The alias whose id the request names, with its group; None where it names none.
+fn named_alias(call: &mut Call<'_>) -> Result<Option<(GroupRecord, AliasRecord)>, Error> {
+    let in_path = Some(call.capture("id").to_owned()).filter(|id| !id.is_empty());
+    let id = match in_path {
+        Some(id) => Some(id),
+        None => call.fields().text("id")?.filter(|id| !id.is_empty()),
+    };
+    match id {
+        Some(id) => by_alias_id(call, &id)?.ok_or_else(|| Error::invalid("invalid group alias ID")).map(Some),
+        None => Ok(None),
+    }
 }
 
 fn read_alias(call: &mut Call<'_>) -> Result<Response, Error> {

@@ -51,10 +51,10 @@ fn matches_make_a_table() {
     let mut out = Vec::new();
     write_table(&mut out, &matches).unwrap();
     insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
-    TIME                  OPERATION  PATH                   WHO           FROM       RESULT
-    2026-01-01T00:00:00Z  read       secret/data/shop       approle-shop  192.0.2.7  ok
-    2026-01-01T00:01:00Z  read       team/secret/data/shop  approle-shop  192.0.2.7  ok
-    2026-01-01T00:02:00Z  read       secret/data/other      approle-shop  192.0.2.7  ok
-    2026-01-01T00:03:00Z  read       sys/mounts             approle-shop  192.0.2.7  permission denied
+    TIME                  OPERATION  PATH                   WHO                      FROM       RESULT
+    2026-01-01T00:00:00Z  read       secret/data/shop       approle-shop (2aedc291)  192.0.2.7  ok
+    2026-01-01T00:01:00Z  read       team/secret/data/shop  approle-shop (2aedc291)  192.0.2.7  ok
+    2026-01-01T00:02:00Z  read       secret/data/other      approle-shop (2aedc291)  192.0.2.7  ok
+    2026-01-01T00:03:00Z  read       sys/mounts             approle-shop (2aedc291)  192.0.2.7  permission denied
     "#);
 }

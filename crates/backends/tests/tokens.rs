@@ -226,3 +226,14 @@ fn an_expiring_root_token_makes_no_lasting_one() {
         (400, "expiring root tokens cannot create non-expiring root tokens".into())
     );
 }
+
+#[test]
+fn revoking_an_expired_token_ends_its_children() {
+    let server = server();
+    let parent = make(&server, &server.root_token, json!({"ttl": "1m"})).token();
+    let child = make(&server, &parent, json!({"ttl": "1h"})).token();
+    server.clock.advance(Duration::from_secs(120));
+    assert_eq!(server.session(Some(&child)).read("auth/token/lookup-self").status, 200);
+    assert_eq!(server.root().write("auth/token/revoke", json!({"token": parent})).status, 204);
+    assert_eq!(server.session(Some(&child)).read("auth/token/lookup-self").status, 403);
+}

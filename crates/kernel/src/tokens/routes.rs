@@ -225,6 +225,11 @@ fn own(call: &mut Call<'_>) -> Result<Found, Error> {
 
 /// The token that the request names. None if there is none, or it has expired.
 fn named(call: &mut Call<'_>) -> Result<Option<Found>, Error> {
+    let now = call.now;
+    Ok(named_even_if_expired(call)?.filter(|found| !found.entry.is_expired(now)))
+}
+
+fn named_even_if_expired(call: &mut Call<'_>) -> Result<Option<Found>, Error> {
     let token = call
         .fields()
         .text("token")?
@@ -239,13 +244,11 @@ fn named(call: &mut Call<'_>) -> Result<Option<Found>, Error> {
             Some(parent) => store::read(&mut call.tx, parent.namespace, parent.row)?.is_some(),
             None => true,
         };
-        return Ok((is_alive && !entry.is_expired(call.now)).then_some(Found { row: None, entry }));
+        return Ok(is_alive.then_some(Found { row: None, entry }));
     }
     let Some(home) = home(call, token.expose()) else { return Ok(None) };
     let found = store::find_row(&mut call.tx, home, token.expose())?;
-    Ok(found
-        .filter(|(_, entry)| !entry.is_expired(call.now))
-        .map(|(row, entry)| Found { row: Some(row), entry }))
+    Ok(found.map(|(row, entry)| Found { row: Some(row), entry }))
 }
 
 /// The token whose accessor the request names.
@@ -442,8 +445,11 @@ fn end(call: &mut Call<'_>, found: Found, children: Children) -> Result<Response
     Ok(Response::default())
 }
 
+/// An expired token is ended as well: those made under it go now, not when the expirer comes to it.
 fn revoke(call: &mut Call<'_>) -> Result<Response, Error> {
-    match named(call)? {
+    match named_even_if_expired(call)? {
+        // An expired batch token has no entry to end.
+        Some(found) if found.row.is_none() && found.entry.is_expired(call.now) => Ok(Response::default()),
         Some(found) => end(call, found, Children::Revoke),
         None => Ok(Response::default()),
     }

@@ -3,6 +3,7 @@
 use super::clean_path;
 use crate::context::Context;
 use crate::failure::{Doing, Failure, Kind};
+use crate::persona::Face;
 use crate::token_file;
 use crate::values;
 use clap::Args;
@@ -179,11 +180,14 @@ fn finish(context: &Context, args: &LoginArgs, response: &Response) -> Result<Ex
         return Ok(ExitCode::SUCCESS);
     }
     if output.is_table() && output.field.is_none() && !args.no_store {
-        output.text(
+        let again = match output.face {
+            Face::Vault => "run \"vault login\"\nagain. Future Vault requests will",
+            Face::Native => "log in again.\nFuture requests will",
+        };
+        output.text(&format!(
             "Success! You are now authenticated. The token information displayed below\n\
-             is already stored in the token helper. You do NOT need to run \"vault login\"\n\
-             again. Future Vault requests will automatically use this token.\n\n",
-        )?;
+             is already stored in the token helper. You do NOT need to {again} automatically use this token.\n\n",
+        ))?;
     }
     output.response(response)
 }

@@ -33,7 +33,8 @@ impl World {
         }
         match self.below(20) {
             0..3 => 0,
-            3..5 if made > 1 => self.below(made),
+            3 if made > 1 => self.below(made),
+            4 if made > 1 => made - 1 - self.below(made.min(20)),
             _ if self.clients.is_empty() => 0,
             _ => {
                 let at = self.below(self.clients.len());
@@ -129,7 +130,7 @@ impl World {
             14..16 if client != 0 => Deed::RenewSelf,
             16 if client != 0 => Deed::RevokeSelf,
             17..19 => {
-                let target = self.client();
+                let target = self.parent_to_be().unwrap_or_else(|| self.client());
                 let is_plain =
                     target != 0 && !self.model.tokens[target].is_batch && !self.model.tokens[target].is_root;
                 if !is_plain {
@@ -143,6 +144,13 @@ impl World {
             _ => Deed::LookupSelf,
         };
         Act { caller: Some(caller), namespace, deed }
+    }
+
+    /// Often the holder of a token who is just making another: the child must not outlive it.
+    fn parent_to_be(&self) -> Option<usize> {
+        let making = |act: &Act| act.caller.filter(|_| matches!(act.deed, Deed::Create { .. }));
+        let found = self.flights.iter().find_map(|flight| making(&flight.act).filter(|caller| *caller != 0));
+        found.filter(|_| self.one_in(2))
     }
 
     fn choose_login(&mut self) -> Act {

@@ -419,6 +419,8 @@ impl World {
 
     fn move_clock(&mut self) {
         let wall = self.now();
+        // A commit that came late may have made a token whose time was over already.
+        self.model.time_moved(wall);
         let seconds = |count: usize| Duration::from_secs(count as u64);
         match self.below(10) {
             0 => {

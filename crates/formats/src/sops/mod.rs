@@ -1,0 +1,1 @@
+//! The SOPS file format: values, selectors, the MAC and the metadata, over the documents beside it.

@@ -1,0 +1,1 @@
+//! `strongroom.toml`: which secrets a project needs, what they must look like, and where each environment gets them.

@@ -6,3 +6,6 @@
 pub mod manifest;
 pub mod provider;
 pub mod sops;
+mod surroundings;
+
+pub use surroundings::{Surroundings, Variables};

@@ -1,0 +1,237 @@
+use super::{Provider, process};
+use crate::surroundings::Surroundings;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use strongroom_secret::parse_duration;
+use thiserror::Error;
+
+/// One value of a provider's table in the manifest, placeholders already filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Setting {
+    Text(String),
+    Number(i64),
+    Switch(bool),
+    List(Vec<String>),
+    Table(Settings),
+}
+
+/// A provider's table in the manifest, without `type`.
+pub type Settings = BTreeMap<String, Setting>;
+
+/// A sort of provider: what `type = "…"` may say, and which settings go with it.
+pub struct Kind {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    /// One line.
+    pub about: &'static str,
+    pub settings: &'static [Rule],
+    open: fn(&Checked<'_>, &Arc<Surroundings>) -> Result<Box<dyn Provider>, SettingsError>,
+}
+
+/// A setting that a kind knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    pub name: &'static str,
+    pub shape: Shape,
+    pub need: Need,
+    /// One line.
+    pub about: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    Required,
+    Optional,
+}
+
+/// What a setting must look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    Text,
+    /// A text of a fixed set.
+    Choice(&'static [&'static str]),
+    /// A list of texts, or one text.
+    Texts,
+    Number,
+    Switch,
+    /// As `10s`.
+    Duration,
+    /// Names and texts.
+    Table,
+}
+
+/// What is wrong with a provider's table.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct SettingsError {
+    /// The setting that it is about; without one, the table as a whole.
+    pub setting: Option<String>,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl SettingsError {
+    pub(crate) fn of(setting: &str, message: impl Into<String>) -> Self {
+        Self { setting: Some(setting.to_owned()), message: message.into(), hint: None }
+    }
+
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Every kind of provider.
+pub static KINDS: &[Kind] = &[process::KIND];
+
+impl Kind {
+    pub(crate) const fn new(
+        name: &'static str,
+        about: &'static str,
+        settings: &'static [Rule],
+        open: fn(&Checked<'_>, &Arc<Surroundings>) -> Result<Box<dyn Provider>, SettingsError>,
+    ) -> Self {
+        Self { name, aliases: &[], about, settings, open }
+    }
+
+    pub fn named(name: &str) -> Option<&'static Self> {
+        KINDS.iter().find(|kind| kind.name == name || kind.aliases.contains(&name))
+    }
+
+    /// All that is wrong with these settings, as far as can be told without opening anything.
+    pub fn check(&self, settings: &Settings) -> Vec<SettingsError> {
+        let mut problems = Vec::new();
+        for (name, setting) in settings {
+            match self.settings.iter().find(|rule| rule.name == name) {
+                Some(rule) => problems.extend(rule.problem(setting)),
+                None => problems.push(self.unknown(name)),
+            }
+        }
+        let required = self.settings.iter().filter(|rule| rule.need == Need::Required);
+        for rule in required.filter(|rule| !settings.contains_key(rule.name)) {
+            let message = format!("a provider of type {:?} needs {:?}: {}", self.name, rule.name, rule.about);
+            problems.push(SettingsError { setting: None, message, hint: None });
+        }
+        problems
+    }
+
+    /// Makes the provider. Nothing is connected to and no file is read before it is asked for something.
+    pub fn open(
+        &self,
+        settings: &Settings,
+        surroundings: &Arc<Surroundings>,
+    ) -> Result<Box<dyn Provider>, Vec<SettingsError>> {
+        let problems = self.check(settings);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        (self.open)(&Checked(settings), surroundings).map_err(|problem| vec![problem])
+    }
+
+    fn unknown(&self, name: &str) -> SettingsError {
+        let known: Vec<_> = self.settings.iter().map(|rule| rule.name).collect();
+        let hint = match known.as_slice() {
+            [] => "it takes no settings".to_owned(),
+            known => format!("it takes {}", known.join(", ")),
+        };
+        let message = format!("a provider of type {:?} has no setting {name:?}", self.name);
+        SettingsError::of(name, message).hint(hint)
+    }
+}
+
+impl Rule {
+    pub const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Self {
+        Self { name, shape, need: Need::Optional, about }
+    }
+
+    pub const fn required(name: &'static str, shape: Shape, about: &'static str) -> Self {
+        Self { name, shape, need: Need::Required, about }
+    }
+
+    fn problem(&self, setting: &Setting) -> Option<SettingsError> {
+        let fits = match (self.shape, setting) {
+            (Shape::Text | Shape::Texts, Setting::Text(_))
+            | (Shape::Texts, Setting::List(_))
+            | (Shape::Number, Setting::Number(_))
+            | (Shape::Switch, Setting::Switch(_)) => true,
+            (Shape::Choice(choices), Setting::Text(text)) => choices.contains(&text.as_str()),
+            (Shape::Duration, Setting::Text(text)) => parse_duration(text).is_ok(),
+            (Shape::Duration, Setting::Number(seconds)) => *seconds >= 0,
+            (Shape::Table, Setting::Table(table)) => {
+                table.values().all(|value| matches!(value, Setting::Text(_)))
+            }
+            _ => false,
+        };
+        let message = || format!("{:?} must be {}: {}", self.name, self.shape.said(), self.about);
+        (!fits).then(|| SettingsError::of(self.name, message()))
+    }
+}
+
+impl Shape {
+    fn said(self) -> String {
+        match self {
+            Self::Text => "a text".to_owned(),
+            Self::Choice(choices) => format!("one of {}", choices.join(", ")),
+            Self::Texts => "a text or a list of texts".to_owned(),
+            Self::Number => "a whole number".to_owned(),
+            Self::Switch => "true or false".to_owned(),
+            Self::Duration => "a duration, as \"10s\"".to_owned(),
+            Self::Table => "a table of texts".to_owned(),
+        }
+    }
+}
+
+/// Settings that have passed `Kind::check`.
+pub(crate) struct Checked<'a>(&'a Settings);
+
+#[expect(dead_code, reason = "the kinds that reach hosts read these")]
+impl<'a> Checked<'a> {
+    pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
+        match self.0.get(name)? {
+            Setting::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Empty if the setting is not there.
+    pub(crate) fn texts(&self, name: &str) -> Vec<&'a str> {
+        match self.0.get(name) {
+            Some(Setting::Text(text)) => vec![text],
+            Some(Setting::List(texts)) => texts.iter().map(String::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(crate) fn number(&self, name: &str) -> Option<i64> {
+        match self.0.get(name)? {
+            Setting::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn switch(&self, name: &str) -> Option<bool> {
+        match self.0.get(name)? {
+            Setting::Switch(switch) => Some(*switch),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn duration(&self, name: &str) -> Option<Duration> {
+        match self.0.get(name)? {
+            Setting::Text(text) => parse_duration(text).ok(),
+            Setting::Number(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn table(&self, name: &str) -> Vec<(&'a str, &'a str)> {
+        let Some(Setting::Table(table)) = self.0.get(name) else { return Vec::new() };
+        let texts = table.iter().filter_map(|(name, value)| match value {
+            Setting::Text(text) => Some((name.as_str(), text.as_str())),
+            _ => None,
+        });
+        texts.collect()
+    }
+}

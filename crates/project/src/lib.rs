@@ -3,6 +3,7 @@
 //!
 //! Nothing here reads the process environment, a clock or the system's randomness: they come in from the binary.
 
+pub mod files;
 pub mod manifest;
 pub mod provider;
 pub mod sops;

@@ -22,7 +22,7 @@ use clap::{CommandFactory, FromArgMatches};
 use context::Context;
 use environment::Environment;
 use failure::Failure;
-use persona::Face;
+use persona::{Face, Persona};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -33,10 +33,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let environment = Environment::of_process();
-    let (face, words) = persona::recognise(std::env::args_os().collect());
-    match start(face, words, environment) {
-        Ok(code) => code,
-        Err(failure) => failure.report(face),
+    let (persona, words) = persona::recognise(std::env::args_os().collect());
+    match persona {
+        Persona::Face(face) => start(face, words, environment).unwrap_or_else(|failure| failure.report(face)),
+        Persona::Program(program) => (program.run)(words.get(1..).unwrap_or_default(), &environment),
     }
 }
 
@@ -46,7 +46,7 @@ fn start(face: Face, words: Vec<OsString>, environment: Environment) -> Result<E
         Face::Native => words,
         Face::Vault => {
             definition = definition.name("vault");
-            persona::translate(&definition, words)
+            persona::vault::translate(&definition, words)
         }
     };
     let parsed = definition.clone().try_get_matches_from(words);

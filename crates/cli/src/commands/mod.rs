@@ -19,7 +19,7 @@ pub mod tree;
 use crate::arguments::Command;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::persona::{Face, VAULT_VERSION};
+use crate::persona::{Face, vault};
 use crate::server;
 use std::process::ExitCode;
 
@@ -58,7 +58,7 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
 
 fn version(context: &Context) -> Result<ExitCode, Failure> {
     let text = match context.output.face {
-        Face::Vault => VAULT_VERSION.to_owned(),
+        Face::Vault => vault::VERSION.to_owned(),
         Face::Native => {
             format!("strongroom {} (answers to the Vault API of 1.14.8)", env!("CARGO_PKG_VERSION"))
         }

@@ -1,33 +1,11 @@
-//! Faces of the program. Started under the name `vault`, it takes that tool's command line: the words are translated
-//! into those of the one definition in `arguments`, and output, messages and exit codes follow the tool.
+//! The face `vault`: its words are translated into those of the one definition in `arguments`.
 
 use clap::{ArgAction, Command};
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
-use std::process::ExitCode;
-
-/// Whose words and exit codes are in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Face {
-    Native,
-    Vault,
-}
 
 /// What `vault -version` claims, for tools that ask: the version of the API that we answer to.
-pub const VAULT_VERSION: &str = concat!("Vault v1.14.8 (Strongroom ", env!("CARGO_PKG_VERSION"), ")");
-
-/// The face by the program's own name, or by a leading `--persona=vault`, which is removed.
-pub fn recognise(mut words: Vec<OsString>) -> (Face, Vec<OsString>) {
-    let named =
-        words.first().and_then(|name| Path::new(name).file_name()).is_some_and(|name| name == "vault");
-    if words.get(1).is_some_and(|word| word == "--persona=vault") {
-        words.remove(1);
-        return (Face::Vault, words);
-    }
-    (if named { Face::Vault } else { Face::Native }, words)
-}
+pub const VERSION: &str = concat!("Vault v1.14.8 (Strongroom ", env!("CARGO_PKG_VERSION"), ")");
 
 /// Turns `vault`'s words into ours. `-name=value`, `-name value`, `--name` and `-switch=false` all become `--name…`;
 /// what takes a value is looked up in the definition. Everything after `--` stays.
@@ -124,18 +102,6 @@ fn joined(name: &str, value: &[u8]) -> OsString {
     OsString::from_vec([b"--", name.as_bytes(), b"=", value].concat())
 }
 
-/// Prints clap's help or complaint. `vault` answers a wrong command line with 1, and the lack of a command with 127.
-pub fn answer_usage(face: Face, error: &clap::Error) -> ExitCode {
-    // A closed standard output or error leaves nobody to tell.
-    let _ = error.print();
-    let _ = std::io::stdout().flush();
-    match (face, error.exit_code()) {
-        (_, 0) => ExitCode::SUCCESS,
-        (Face::Vault, _) => ExitCode::from(1),
-        (Face::Native, code) => ExitCode::from(u8::try_from(code).unwrap_or(2)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,14 +155,5 @@ mod tests {
         check("vault read read", "vault read read");
         check("vault kv get get", "vault kv get get");
         check("vault list -field list list", "vault list --field=list list");
-    }
-
-    #[test]
-    fn faces_by_name_and_by_flag() {
-        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
-        assert_eq!(recognise(words("/usr/bin/vault status")).0, Face::Vault);
-        assert_eq!(recognise(words("/usr/bin/strongroom status")).0, Face::Native);
-        let (face, rest) = recognise(words("strongroom --persona=vault status"));
-        assert_eq!((face, rest), (Face::Vault, words("strongroom status")));
     }
 }

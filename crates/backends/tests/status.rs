@@ -1,6 +1,7 @@
 //! How the server is, and small tools.
 
 use serde_json::json;
+use std::time::Duration;
 use strongroom_kernel::Operation;
 use strongroom_testkit::server::TestServer;
 
@@ -113,4 +114,115 @@ fn settings_are_changed_and_told() {
     assert_eq!(root.read(headers).data(), &json!({"headers": {"x-trace": {"hmac": true}}}));
     assert_eq!(root.read(&format!("{headers}/x-trace")).data(), &json!({"x-trace": {"hmac": true}}));
     assert_eq!(root.delete(&format!("{headers}/X-Trace")).status, 204);
+}
+
+#[test]
+fn metrics_come_as_vaults_json_too() {
+    let server = TestServer::start(Vec::new());
+    let root = server.root();
+    root.read("cubbyhole/none");
+    let json = root.read("sys/metrics").body["data"].clone();
+    let counted = json["Counters"].as_array().unwrap().iter().find(|counter| {
+        counter["Name"] == "strongroom_requests_total" && counter["Labels"]["type"] == "cubbyhole"
+    });
+    assert_eq!(counted.unwrap()["Count"], 1, "{json}");
+    assert_eq!(json["Samples"][0]["Count"], 1);
+    assert!(json["Gauges"].as_array().unwrap().iter().any(|gauge| gauge["Name"] == "vault_core_unsealed"));
+}
+
+#[test]
+fn the_levels_of_the_log_are_changed_at_run_time() {
+    let server = TestServer::start(Vec::new());
+    let root = server.root();
+    assert_eq!(root.read("sys/loggers").data()["audit"], "info");
+    assert_eq!(root.write("sys/loggers/audit", json!({"level": "DEBUG"})).status, 204);
+    assert_eq!(root.read("sys/loggers/audit").data(), &json!({"audit": "debug"}));
+    assert_eq!(root.read("sys/loggers").data()["http"], "info");
+    assert_eq!(root.write("sys/loggers", json!({"level": "warning"})).status, 204);
+    assert_eq!(root.read("sys/loggers/audit").data(), &json!({"audit": "warn"}));
+    assert_eq!(root.delete("sys/loggers/audit").status, 204);
+    assert_eq!(root.read("sys/loggers/audit").data(), &json!({"audit": "info"}));
+    assert_eq!(root.delete("sys/loggers").status, 204);
+    assert_eq!(root.read("sys/loggers").data()["storage"], "info");
+    let (status, text) = root.write("sys/loggers/nothing", json!({"level": "debug"})).refusal();
+    assert!(status == 400 && text.contains("not found: there are audit, "), "{text}");
+    let (status, text) = root.write("sys/loggers", json!({"level": "moon"})).refusal();
+    assert!(status == 400 && text.contains("\"moon\" is not trace"), "{text}");
+}
+
+#[test]
+fn requests_under_way_are_seen_without_what_they_carry() {
+    let server = TestServer::start(Vec::new());
+    let seen = server.root().from_address("192.0.2.7").read_with("sys/in-flight-req", json!({"k": "hidden"}));
+    let seen = &seen.body["data"]["00000000-0000-4000-8000-000000000000"];
+    assert_eq!(seen["request_path"], "/v1/sys/in-flight-req");
+    assert_eq!(seen["client_remote_address"], "192.0.2.7:40000");
+    assert_eq!((&seen["request_method"], &seen["running_seconds"]), (&json!("GET"), &json!(0.0)));
+    assert!(!seen.to_string().contains("hidden") && !seen.to_string().contains(&server.root_token));
+    assert_eq!(server.root().read("sys/in-flight-req").body["data"].as_object().unwrap().len(), 1);
+}
+
+#[test]
+fn versions_of_the_program_are_remembered() {
+    let server = TestServer::start(Vec::new());
+    let of = |server: &TestServer| server.root().list("sys/version-history").data().clone();
+    let first = of(&server);
+    let version = first["keys"][0].as_str().unwrap().to_owned();
+    assert_eq!(first["key_info"][&version]["previous_version"], json!(null));
+    let newer = server.restarted(|settings| settings.program_version = "99.0.0".to_owned());
+    newer.clock.advance(Duration::from_secs(60));
+    newer.kernel.maintain();
+    newer.kernel.maintain();
+    let both = of(&newer);
+    assert_eq!(both["keys"], json!([version, "99.0.0"]));
+    assert_eq!(both["key_info"]["99.0.0"]["previous_version"], version);
+    assert!(both["key_info"]["99.0.0"]["timestamp_installed"].is_string());
+}
+
+#[test]
+fn headers_of_the_web_page_are_set() {
+    let server = TestServer::start(Vec::new());
+    let root = server.root();
+    let headers = "sys/config/ui/headers";
+    assert_eq!(root.list(headers).status, 404);
+    assert_eq!(root.write(&format!("{headers}/X-Own"), json!({"values": ["a", "b"]})).status, 204);
+    assert_eq!(root.list(headers).data(), &json!({"keys": ["X-Own"]}));
+    assert_eq!(root.read(&format!("{headers}/x-own")).data(), &json!({"value": "a"}));
+    let all = root.read_with(&format!("{headers}/X-Own"), json!({"multivalue": "true"}));
+    assert_eq!(all.data(), &json!({"values": ["a", "b"]}));
+    for (name, values) in [
+        ("X-Vault-Token", json!(["a"])),
+        ("X-Own", json!([])),
+        ("Content-Length", json!(["0"])),
+        ("X-Own", json!(["a\r\nSet-Cookie: b"])),
+        ("X Own", json!(["a"])),
+    ] {
+        assert_eq!(root.write(&format!("{headers}/{name}"), json!({"values": values})).status, 400, "{name}");
+    }
+    assert_eq!(root.delete(&format!("{headers}/X-Own")).status, 204);
+    assert_eq!(root.read(&format!("{headers}/X-Own")).status, 404);
+}
+
+#[test]
+fn what_concerns_the_whole_server_is_asked_in_the_root_namespace() {
+    let server = TestServer::start(Vec::new());
+    assert_eq!(server.root().write("sys/namespaces/team", json!({})).status, 200);
+    let inside = server.root();
+    let inside = inside.in_namespace("team");
+    for path in ["sys/host-info", "sys/loggers", "sys/in-flight-req"] {
+        assert_eq!(inside.read(path).status, 400, "{path}");
+    }
+    assert_eq!(inside.list("sys/version-history").status, 400);
+}
+
+#[test]
+fn encoded_tokens_are_decoded() {
+    let server = TestServer::start(Vec::new());
+    let decoded =
+        server.session(None).write("sys/decode-token", json!({"encoded_token": "BQcF", "otp": "def"}));
+    assert_eq!(decoded.data()["token"], "abc");
+    assert_eq!(
+        server.root().write("sys/decode-token", json!({"encoded_token": "BQ", "otp": "def"})).status,
+        400
+    );
 }

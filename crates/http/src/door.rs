@@ -30,6 +30,9 @@ impl Handler for Kernel {
     }
 }
 
+/// Headers that are added to answers of the web page. What cannot be a header is left out.
+pub type PageHeaders = Arc<RwLock<Arc<Vec<(String, String)>>>>;
+
 /// The bounds of a door, for all its listeners together.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -88,6 +91,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) request_ids: RequestIds,
     pub(crate) cors: Arc<RwLock<Arc<CorsPolicy>>>,
+    pub(crate) page_headers: PageHeaders,
     pub(crate) counters: Arc<Counters>,
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) http: auto::Builder<TokioExecutor>,
@@ -118,6 +122,11 @@ impl Door {
     /// The cell that holds the policy for browsers; what is put there holds from the next request on.
     pub fn cors(&self) -> Arc<RwLock<Arc<CorsPolicy>>> {
         Arc::clone(&self.shared.cors)
+    }
+
+    /// The cell that holds the headers of the web page, by name and value: `sys/config/ui/headers`.
+    pub fn page_headers(&self) -> PageHeaders {
+        Arc::clone(&self.shared.page_headers)
     }
 
     /// Counts of connections, requests and answers.
@@ -162,6 +171,7 @@ impl Shared {
             clock,
             request_ids: RequestIds::new(entropy),
             cors: Arc::default(),
+            page_headers: Arc::default(),
             counters: Arc::default(),
             requests: Arc::new(Semaphore::new(options.requests_max)),
             connections: Arc::new(Semaphore::new(options.connections_max)),

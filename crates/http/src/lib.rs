@@ -15,6 +15,6 @@ mod vault;
 
 pub use cors::{CorsOrigins, CorsPolicy};
 pub use counters::{Counters, CountersSnapshot};
-pub use door::{Answer, Door, Handler, Options};
+pub use door::{Answer, Door, Handler, Options, PageHeaders};
 pub use forwarded::ForwardedFor;
 pub use listener::{Address, BindError, Listener};

@@ -16,7 +16,7 @@ use crate::door::Shared;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, StatusCode};
 use std::sync::Arc;
@@ -73,7 +73,7 @@ fn add_headers(headers: &mut HeaderMap, peer: &Peer, origin: Option<HeaderValue>
 
 async fn respond(shared: &Shared, peer: &Peer, head: &Parts, body: &mut Incoming) -> Result<Wire, Refusal> {
     parse::check_host(head)?;
-    let Some(path) = head.uri.path().strip_prefix(PREFIX) else { return outside(head) };
+    let Some(path) = head.uri.path().strip_prefix(PREFIX) else { return outside(shared, head) };
     let permit = Arc::clone(&shared.requests).try_acquire_owned().map_err(|_| Refusal::busy())?;
     let request = parse::request(shared, peer, head, path, body).await?;
     let id = request.id.clone();
@@ -106,12 +106,17 @@ async fn run(
 }
 
 /// Everything that is not the API.
-fn outside(head: &Parts) -> Result<Wire, Refusal> {
+fn outside(shared: &Shared, head: &Parts) -> Result<Wire, Refusal> {
     let is_read = matches!(head.method, Method::GET | Method::HEAD);
     if is_read && matches!(head.uri.path(), "/" | "/ui" | "/ui/") {
         let mut response = Wire::new(Full::from(PAGE));
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, plain);
+        for (name, value) in shared.page_headers.read().iter() {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                response.headers_mut().append(name, value);
+            }
+        }
         return Ok(response);
     }
     Err(Refusal::new(StatusCode::NOT_FOUND, "no handler for route: the API is below /v1/"))

@@ -8,6 +8,7 @@ use crate::caller::CallerCache;
 use crate::effect::Effect;
 use crate::error::Error;
 use crate::expirer::Housekeeping;
+use crate::in_flight::InFlight;
 use crate::lockout::Lockouts;
 use crate::metrics::Metrics;
 use crate::policies::PolicyCache;
@@ -15,11 +16,12 @@ use crate::pool::Pool;
 use crate::quotas::Quotas;
 use crate::seal::{Seal, SealProgress};
 use crate::settings::{LiveSettings, ServerSettings};
+use crate::surroundings::Surroundings;
 use crate::topology::Topology;
 use crate::transaction::{Intent, Marks, Tx};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use strongroom_secret::{Clock, Entropy, Timestamp};
 use strongroom_storage::{CommitError, CommitIndex, Storage, Transaction};
@@ -34,6 +36,7 @@ pub struct KernelParts {
     pub seal: Seal,
     pub audit: AuditParts,
     pub settings: KernelSettings,
+    pub surroundings: Surroundings,
 }
 
 /// What the server's configuration says to the kernel.
@@ -48,6 +51,8 @@ pub struct KernelSettings {
     pub heavy_queue_max: usize,
     /// What the server calls itself in `sys/health`: clients decide by it what they may use.
     pub version: String,
+    /// The version of the program, for `sys/version-history`.
+    pub program_version: String,
     /// Whether a 403 says which rule is missing, to callers who could read it anyway.
     pub explain_denials: bool,
     pub api_address: String,
@@ -65,6 +70,7 @@ impl Default for KernelSettings {
             heavy_threads: 0,
             heavy_queue_max: 256,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            program_version: env!("CARGO_PKG_VERSION").to_owned(),
             explain_denials: true,
             api_address: String::new(),
             storage_type: "file".to_owned(),
@@ -87,6 +93,8 @@ pub struct Kernel {
     pub(crate) lockouts: Lockouts,
     pub(crate) quotas: Quotas,
     pub(crate) metrics: Metrics,
+    pub(crate) in_flight: InFlight,
+    pub(crate) surroundings: Surroundings,
     pub(crate) live: LiveSettings,
     pub(crate) housekeeping: Mutex<Housekeeping>,
     pub(crate) started: Duration,
@@ -95,6 +103,8 @@ pub struct Kernel {
     open: RwLock<Option<Open>>,
     token_generation: AtomicU64,
     identity_epoch: AtomicU64,
+    /// Whether this program stands in the store's history of versions.
+    pub(crate) is_version_noted: AtomicBool,
 }
 
 /// What a server has while it is not sealed.
@@ -122,6 +132,8 @@ impl Kernel {
             lockouts: Lockouts::default(),
             quotas: Quotas::default(),
             metrics,
+            in_flight: InFlight::default(),
+            surroundings: parts.surroundings,
             live: LiveSettings::default(),
             housekeeping: Mutex::default(),
             policies: PolicyCache::default(),
@@ -131,6 +143,7 @@ impl Kernel {
             open: RwLock::new(None),
             token_generation: AtomicU64::new(0),
             identity_epoch: AtomicU64::new(0),
+            is_version_noted: AtomicBool::new(false),
         })
     }
 

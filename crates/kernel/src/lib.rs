@@ -14,6 +14,7 @@ mod expirer;
 mod fields;
 mod grants;
 mod identity;
+mod in_flight;
 mod kernel;
 mod leases;
 mod lockout;
@@ -31,10 +32,12 @@ mod request;
 mod route;
 mod seal;
 mod settings;
+mod surroundings;
 mod system;
 pub mod tokens;
 mod topology;
 mod transaction;
+mod versions;
 mod wrapping;
 
 pub use audit_trail::AuditParts;
@@ -53,4 +56,5 @@ pub use request::{
 pub use route::{Access, Captures, Field, FieldKind, Handler, Method, Route, Run};
 pub use seal::{AutoSeal, AutoSealError, Initialized, Seal, Sharing};
 pub use settings::{CorsSettings, ServerSettings};
+pub use surroundings::{LOGGERS, LogControl, LogLevel, LogLevels, Surroundings};
 pub use transaction::{Key, Record, Space, Table, Tx};

@@ -20,6 +20,7 @@ impl Kernel {
         if self.is_sealed() {
             return PAUSE_MAX;
         }
+        self.try_to("note the version", Self::note_version);
         let next_end =
             self.try_to("end what is over", |kernel| kernel.expire_due(EXPIRED_PER_PIECE)).flatten();
         let removal = self.try_to("remove what was disabled", Self::clean_up);

@@ -3,9 +3,11 @@
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::request::{Operation, Response};
+use serde_json::{Value, json};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+use strongroom_secret::Timestamp;
 
 const OPERATIONS: [Operation; 7] = [
     Operation::Read,
@@ -127,6 +129,39 @@ impl Metrics {
         text
     }
 
+    /// Everything as Vault's JSON gives it: counts and times since the start, `uptime` ago. Times are in milliseconds.
+    pub(crate) fn json(&self, gauges: &[(&str, &str, f64)], uptime: Duration, now: Timestamp) -> Value {
+        let mut counters = Vec::new();
+        for (backend, answers) in &self.by_backend {
+            json_answers(&mut counters, backend.kind, backend.version, answers, uptime);
+        }
+        json_answers(&mut counters, "", None, &self.unrouted, uptime);
+        let mut count = |name: &str, count: &AtomicU64| {
+            counters.push(aggregate(
+                name,
+                count.load(Relaxed),
+                count.load(Relaxed) as f64,
+                uptime,
+                json!({}),
+            ));
+        };
+        count("strongroom_tokens_created_total", &self.tokens_made);
+        count("strongroom_leases_created_total", &self.leases_made);
+        count("strongroom_wrapped_total", &self.wrapped);
+        let running = ("strongroom_requests_running", "", self.running.load(Relaxed) as f64);
+        let gauge =
+            |(name, _, value): &(&str, &str, f64)| json!({"Name": name, "Value": value, "Labels": {}});
+        let milliseconds = self.microseconds.load(Relaxed) as f64 / 1e3;
+        let requests = self.requests.load(Relaxed);
+        json!({
+            "Timestamp": now.rfc3339(),
+            "Gauges": gauges.iter().chain([&running]).map(gauge).collect::<Vec<_>>(),
+            "Points": [],
+            "Counters": counters,
+            "Samples": [aggregate("strongroom_request", requests, milliseconds, uptime, json!({}))],
+        })
+    }
+
     fn write_latency(&self, text: &mut String) {
         let name = "strongroom_request_seconds";
         header(text, name, "histogram", "How long requests took, audit and commit included.");
@@ -157,6 +192,37 @@ fn write_answers(text: &mut String, kind: &str, version: Option<&str>, answers: 
             }
         }
     }
+}
+
+fn json_answers(
+    counters: &mut Vec<Value>,
+    kind: &str,
+    version: Option<&str>,
+    answers: &Answers,
+    uptime: Duration,
+) {
+    for (operation, row) in OPERATIONS.iter().zip(answers) {
+        for (class, count) in row.iter().enumerate() {
+            let count = count.load(Relaxed);
+            if count > 0 {
+                let labels = json!({
+                    "operation": operation.as_str(),
+                    "type": kind,
+                    "version": version.unwrap_or_default(),
+                    "status": format!("{class}xx"),
+                });
+                let name = "strongroom_requests_total";
+                counters.push(aggregate(name, count, count as f64, uptime, labels));
+            }
+        }
+    }
+}
+
+/// One measured value as Vault's JSON has it. `Rate` is the sum by the second.
+fn aggregate(name: &str, count: u64, sum: f64, uptime: Duration, labels: Value) -> Value {
+    let mean = if count > 0 { sum / count as f64 } else { 0.0 };
+    let rate = sum / uptime.as_secs_f64().max(1.0);
+    json!({ "Name": name, "Count": count, "Rate": rate, "Sum": sum, "Mean": mean, "Labels": labels })
 }
 
 fn header(text: &mut String, name: &str, kind: &str, help: &str) {

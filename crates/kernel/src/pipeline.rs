@@ -70,6 +70,7 @@ impl Kernel {
             Arc::new(self.route(&request).map_err(|error| self.hidden_from_strangers(&request, error))?);
         *backend = Some(routed.mount.backend);
         let request = Arc::new(request);
+        let _entered = self.in_flight.enter(request.clone(), self.now());
         self.quotas.check_rate(&routed, &request, self.clock.monotonic())?;
         for _ in 0..ATTEMPTS_MAX {
             let attempt = if routed.is_heavy {

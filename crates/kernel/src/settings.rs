@@ -20,6 +20,8 @@ pub struct ServerSettings {
     pub cors: CorsSettings,
     /// Headers that audit records, by lower-case name; whether their values are hashed.
     pub audited_headers: BTreeMap<String, bool>,
+    /// Headers of the web page's answers, by name as it was written.
+    pub page_headers: BTreeMap<String, Vec<String>>,
 }
 
 /// Which web pages may use the API.

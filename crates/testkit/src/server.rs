@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use strongroom_kernel::{
     AuditParts, Auth, Backend, Body, Client, Data, Error, Fields, Kernel, KernelParts, KernelSettings,
-    Operation, Request, Response, Seal, Sharing, WrapInfo,
+    Operation, Request, Response, Seal, Sharing, Surroundings, WrapInfo,
 };
 use strongroom_secret::{NamespacePath, RequestPath, SecretBytes, SecretString};
 use strongroom_storage::Storage;
@@ -19,6 +19,29 @@ pub struct TestServer {
     pub storage: Arc<dyn Storage>,
     pub root_token: String,
     pub unseal_keys: Vec<SecretBytes>,
+    pub backends: Vec<&'static Backend>,
+}
+
+/// A kernel over a store, with seeded entropy.
+pub fn new_kernel(
+    storage: &Arc<dyn Storage>,
+    clock: &Arc<FakeClock>,
+    backends: Vec<&'static Backend>,
+    seal: Seal,
+    settings: KernelSettings,
+) -> Arc<Kernel> {
+    // A second kernel over a store must not draw the ids of the first once more.
+    let seed = 1 + storage.snapshot().map_or(0, |snapshot| snapshot.index().0);
+    Kernel::new(KernelParts {
+        storage: storage.clone(),
+        clock: clock.clone(),
+        entropy: Arc::new(SeededEntropy::new(seed)),
+        backends,
+        seal,
+        audit: AuditParts::default(),
+        settings,
+        surroundings: Surroundings::default(),
+    })
 }
 
 /// What came back: the status, and the answer's parts under Vault's names.
@@ -45,20 +68,40 @@ impl TestServer {
 
     pub fn start_on(storage: Arc<dyn Storage>, backends: Vec<&'static Backend>, sharing: Sharing) -> Self {
         let clock = Arc::new(FakeClock::new());
-        let kernel = Kernel::new(KernelParts {
-            storage: storage.clone(),
-            clock: clock.clone(),
-            entropy: Arc::new(SeededEntropy::new(1)),
-            backends,
-            seal: Seal::Shamir,
-            audit: AuditParts::default(),
-            settings: KernelSettings::default(),
-        });
+        let kernel = new_kernel(&storage, &clock, backends.clone(), Seal::Shamir, KernelSettings::default());
         let made = kernel.initialize(sharing, sharing).expect("a new server initialises");
         let root_token = made.root_token.expose().to_owned();
-        let server = Self { kernel, clock, storage, root_token, unseal_keys: made.keys };
+        let server = Self { kernel, clock, storage, root_token, unseal_keys: made.keys, backends };
         server.unseal();
         server
+    }
+
+    /// The same store served by a new kernel, with other settings, once this one was sealed.
+    pub fn restarted(&self, change: impl FnOnce(&mut KernelSettings)) -> Self {
+        self.kernel.seal();
+        let mut settings = KernelSettings::default();
+        change(&mut settings);
+        let server = self.beside(new_kernel(
+            &self.storage,
+            &self.clock,
+            self.backends.clone(),
+            Seal::Shamir,
+            settings,
+        ));
+        server.unseal();
+        server
+    }
+
+    /// Another kernel over the same store.
+    pub fn beside(&self, kernel: Arc<Kernel>) -> Self {
+        Self {
+            kernel,
+            clock: self.clock.clone(),
+            storage: self.storage.clone(),
+            root_token: self.root_token.clone(),
+            unseal_keys: self.unseal_keys.iter().map(SecretBytes::duplicate).collect(),
+            backends: self.backends.clone(),
+        }
     }
 
     /// Gives as many unseal keys as are needed.

@@ -18,7 +18,7 @@ use strongroom_kernel::{Body, Client, Fields, Kernel, Operation, Request, Sharin
 use strongroom_secret::{NamespacePath, RequestPath, SecretString};
 
 pub fn run(args: &ServerArgs, environment: &Environment, face: Face) -> Result<ExitCode, Failure> {
-    let _log = logging::start(
+    let log = logging::start(
         args.log_level.as_deref().or(Some("warn")),
         args.log_format.as_deref(),
         args.log_file.as_deref(),
@@ -29,7 +29,8 @@ pub fn run(args: &ServerArgs, environment: &Environment, face: Face) -> Result<E
         .tempdir()
         .map_err(|error| Failure::other(format!("a temporary folder cannot be made: {error}")))?;
     let config = dev_config(args, folder.path())?;
-    let parts = Parts::new(&config, environment)?;
+    let parts = Parts::new(&config, environment, log.control)?;
+    let _log_guard = log.guard;
     let kernel = parts.kernel(&config);
     let token = args
         .dev_root_token_id

@@ -3,6 +3,7 @@
 mod config;
 mod dev;
 mod hardening;
+mod host;
 mod logging;
 mod seal;
 mod snapshots;
@@ -20,7 +21,10 @@ use std::time::Duration;
 use strongroom_http::tls::TlsReloader;
 use strongroom_http::{CorsOrigins, CorsPolicy, Door, ForwardedFor, Listener, Options};
 use strongroom_kernel::audit::Permissions;
-use strongroom_kernel::{AuditParts, CorsSettings, Kernel, KernelParts, KernelSettings, Seal};
+use strongroom_kernel::{
+    AuditParts, CorsSettings, Kernel, KernelParts, KernelSettings, LogControl, Seal, ServerSettings,
+    Surroundings,
+};
 use strongroom_secret::{Clock, Entropy};
 use strongroom_storage::embedded::{EmbeddedOptions, Rollback};
 use strongroom_storage::{EmbeddedStorage, MemoryStorage, Storage};
@@ -72,10 +76,11 @@ pub fn run(args: &ServerArgs, environment: &Environment, face: Face) -> Result<E
         args.log_level.as_deref().or(environment.setting("LOG_LEVEL")).or(config.log_level.as_deref());
     let format =
         args.log_format.as_deref().or(environment.setting("LOG_FORMAT")).or(config.log_format.as_deref());
-    let _log = logging::start(level, format, args.log_file.as_deref().or(config.log_file.as_deref()))?;
+    let log = logging::start(level, format, args.log_file.as_deref().or(config.log_file.as_deref()))?;
     logging::warn_of(&config);
     hardening::apply();
-    let parts = Parts::new(&config, environment)?;
+    let parts = Parts::new(&config, environment, log.control)?;
+    let _log_guard = log.guard;
     let kernel = parts.kernel(&config);
     let seal_failure = kernel.unseal_automatically().err();
     let _pid_file = config.pid_file.as_deref().map(PidFile::write).transpose()?;
@@ -98,14 +103,23 @@ struct Parts {
     entropy: Arc<dyn Entropy>,
     storage: Arc<dyn Storage>,
     seal: parking_lot::Mutex<Option<Seal>>,
+    surroundings: parking_lot::Mutex<Surroundings>,
 }
 
 impl Parts {
-    fn new(config: &Config, environment: &Environment) -> Result<Self, Failure> {
+    fn new(config: &Config, environment: &Environment, log: LogControl) -> Result<Self, Failure> {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let seal = seal::seal(&config.seal, environment, entropy.clone())?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let folder = match &config.store {
+            Store::Embedded { folder, .. } => Some(folder.clone()),
+            Store::Memory => None,
+        };
+        let host_clock = clock.clone();
+        let host = Box::new(move || host::facts(folder.as_deref(), host_clock.now()));
         Ok(Self {
-            clock: Arc::new(SystemClock::new()),
+            clock,
+            surroundings: parking_lot::Mutex::new(Surroundings { host, log }),
             storage: open_store(&config.store, &*entropy)?,
             entropy,
             seal: parking_lot::Mutex::new(Some(seal)),
@@ -120,6 +134,7 @@ impl Parts {
             entropy: self.entropy.clone(),
             backends: strongroom_backends::all(),
             seal: self.seal.lock().take().unwrap_or(Seal::Shamir),
+            surroundings: std::mem::take(&mut *self.surroundings.lock()),
             audit: AuditParts {
                 permissions: Permissions {
                     directories: config.audit_directories.clone(),
@@ -134,6 +149,7 @@ impl Parts {
                 max_lease_ttl: config.max_lease_ttl.unwrap_or(defaults.max_lease_ttl),
                 heavy_threads: std::thread::available_parallelism().map_or(2, usize::from),
                 version: API_VERSION.to_owned(),
+                program_version: env!("CARGO_PKG_VERSION").to_owned(),
                 explain_denials: config.explain_denials,
                 api_address: config.api_address.clone(),
                 storage_type: match config.store {
@@ -201,8 +217,18 @@ async fn bind(
         .await
         .map_err(|error| Failure::other(error.to_string()))?;
     let cors = door.cors();
-    kernel.watch_settings(move |settings| *cors.write() = Arc::new(cors_policy(&settings.cors)));
+    let page_headers = door.page_headers();
+    kernel.watch_settings(move |settings| {
+        *cors.write() = Arc::new(cors_policy(&settings.cors));
+        *page_headers.write() = Arc::new(single_headers(settings));
+    });
     Ok((door, reloaders))
+}
+
+/// The web page's headers, one entry for each value.
+fn single_headers(settings: &ServerSettings) -> Vec<(String, String)> {
+    let pairs = settings.page_headers.iter();
+    pairs.flat_map(|(name, values)| values.iter().map(|value| (name.clone(), value.clone()))).collect()
 }
 
 fn cors_policy(settings: &CorsSettings) -> CorsPolicy {

@@ -262,6 +262,18 @@ async fn web_pages_need_leave() {
 }
 
 #[tokio::test]
+async fn the_page_carries_the_headers_that_were_set_for_it() {
+    let door = start().await;
+    let set = ["a", "b", "not\r\na: header"].map(|value| ("X-Own".to_owned(), value.to_owned()));
+    *door.page_headers.write() = Arc::new(set.to_vec());
+    let page = exchange(door.address, b"GET /ui/ HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert_eq!(status(&page), 200);
+    assert!(page.contains("x-own: a\r\nx-own: b\r\n") && !page.contains("a: header"), "{page}");
+    let api = exchange(door.address, b"GET /v1/do/x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert!(!api.contains("x-own"), "{api}");
+}
+
+#[tokio::test]
 async fn listeners_for_proxies_and_against_browsers() {
     let listener = Listener {
         forwarded_for: Some(ForwardedFor::from_proxies(vec!["127.0.0.0/8".parse().unwrap()])),

@@ -90,6 +90,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) counters: Arc<Counters>,
     pub(crate) cors: Arc<parking_lot::RwLock<Arc<CorsPolicy>>>,
+    pub(crate) page_headers: strongroom_http::PageHeaders,
     stop: oneshot::Sender<()>,
     served: JoinHandle<usize>,
 }
@@ -114,12 +115,12 @@ pub(crate) async fn start_with(listener: Listener, options: Options, handler: Ar
     let entropy = Arc::new(SeededEntropy::new(7));
     let door = Door::bind(vec![listener], handler, TestClock::new(), entropy, options).await.unwrap();
     let address = door.tcp_addresses().first().copied().unwrap_or(([127, 0, 0, 1], 0).into());
-    let (counters, cors) = (door.counters(), door.cors());
+    let (counters, cors, page_headers) = (door.counters(), door.cors(), door.page_headers());
     let (stop, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(door.serve(async {
         let _ = stopped.await;
     }));
-    Running { address, counters, cors, stop, served }
+    Running { address, counters, cors, page_headers, stop, served }
 }
 
 /// Sends bytes on a connection of their own and returns all that comes back until the server closes it.

@@ -13,6 +13,7 @@ mod index;
 mod kv;
 mod lexer;
 mod parameters;
+mod password;
 mod pattern;
 mod problem;
 mod rule;
@@ -23,6 +24,7 @@ pub use acl::{AccessRequest, Acl, Decision, Denial, Grant, Privilege};
 pub use capability::{Capability, CapabilitySet, Operation};
 pub use explain::{Explanation, LeftOut, MountHint, RuleReport, SourceReport};
 pub use format::format;
+pub use password::PasswordPolicy;
 pub use problem::{PolicyError, Position, Problem};
 pub use template::{AliasContext, EntityContext, GroupContext, TemplateContext};
 

@@ -86,6 +86,10 @@ impl Problems {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.0.len() >= PROBLEMS_MAX
     }

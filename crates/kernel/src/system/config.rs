@@ -1,9 +1,9 @@
-//! `sys/config/cors` and `sys/config/auditing/request-headers`.
+//! `sys/config/cors`, `sys/config/auditing/request-headers` and `sys/config/ui/headers`.
 
 use super::fields::{field, method};
+use super::in_root_namespace;
 use crate::call::Call;
 use crate::error::Error;
-use crate::namespaces::ROOT_NAMESPACE;
 use crate::request::{Operation, Response};
 use crate::route::{Access, FieldKind, Route, Run};
 use crate::settings::{self, CorsSettings, ServerSettings};
@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 
 const HEADERS_MAX: usize = 100;
 /// Headers that hold credentials; the doors do not even hand them on.
+const VALUES_MAX: usize = 20;
+const VALUE_BYTES_MAX: usize = 8192;
 const SECRET_HEADERS: [&str; 4] = ["x-vault-token", "authorization", "proxy-authorization", "cookie"];
 
 pub(super) const ROUTES: &[Route] = &[
@@ -52,13 +54,35 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         exists: None,
     },
+    Route {
+        pattern: "config/ui/headers/?",
+        summary: "The headers that answers of the web page carry beside the usual ones.",
+        access: Access::Sudo,
+        fields: &[],
+        methods: &[method(Operation::List, Run::Read(list_page_headers), "List their names.")],
+        exists: None,
+    },
+    Route {
+        pattern: "config/ui/headers/{header}",
+        summary: "A header that answers of the web page carry.",
+        access: Access::Sudo,
+        fields: &[
+            field("header", FieldKind::Text, "The header's name."),
+            field("values", FieldKind::List, "Its values; the header is sent once for each."),
+            field("multivalue", FieldKind::Boolean, "Show all values, not the first alone."),
+        ],
+        methods: &[
+            method(Operation::Read, Run::Read(read_page_header), "Read its values."),
+            method(Operation::Write, Run::Write(write_page_header), "Send it."),
+            method(Operation::Delete, Run::Write(delete_page_header), "Send it no longer."),
+        ],
+        exists: None,
+    },
 ];
 
 fn stored(call: &mut Call<'_>) -> Result<ServerSettings, Error> {
-    match call.namespace.id() {
-        ROOT_NAMESPACE => settings::read(&mut call.tx),
-        _ => Err(Error::invalid("settings of the server are changed in the root namespace")),
-    }
+    in_root_namespace(call)?;
+    settings::read(&mut call.tx)
 }
 
 fn read_cors(call: &mut Call<'_>) -> Result<Response, Error> {
@@ -133,6 +157,78 @@ fn write_header(call: &mut Call<'_>) -> Result<Response, Error> {
 fn delete_header(call: &mut Call<'_>) -> Result<Response, Error> {
     let mut settings = stored(call)?;
     settings.audited_headers.remove(&header(call));
+    settings::write(&mut call.tx, &settings)?;
+    Ok(Response::default())
+}
+
+/// Headers that say where an answer ends, or that the server sets itself.
+const FIXED_HEADERS: [&str; 7] = [
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-type",
+    "set-cookie",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn list_page_headers(call: &mut Call<'_>) -> Result<Response, Error> {
+    Response::keys(stored(call)?.page_headers.into_keys().collect())
+}
+
+fn read_page_header(call: &mut Call<'_>) -> Result<Response, Error> {
+    let headers = stored(call)?.page_headers;
+    let name = call.capture("header");
+    let (_, values) =
+        headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).ok_or_else(Error::not_found)?;
+    let shown = match call.fields().boolean("multivalue")?.unwrap_or_default() {
+        true => ("values".to_owned(), json!(values)),
+        false => ("value".to_owned(), json!(values.first())),
+    };
+    Ok(Response::data(Map::from_iter([shown])))
+}
+
+fn write_page_header(call: &mut Call<'_>) -> Result<Response, Error> {
+    let mut settings = stored(call)?;
+    let name = call.capture("header").to_owned();
+    let lower = name.to_ascii_lowercase();
+    if lower.starts_with("x-vault-") {
+        return Err(Error::invalid("X-Vault headers cannot be set"));
+    }
+    if FIXED_HEADERS.contains(&lower.as_str()) || !name.bytes().all(is_token_byte) {
+        return Err(Error::invalid(format!("{name:?} is not a header that can be set")));
+    }
+    let values = call.fields().list("values")?.unwrap_or_default();
+    let is_sendable = |value: &String| {
+        value.len() <= VALUE_BYTES_MAX
+            && value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte))
+    };
+    if values.is_empty() {
+        return Err(Error::invalid("header and values must be specified"));
+    }
+    if values.len() > VALUES_MAX || !values.iter().all(is_sendable) {
+        return Err(Error::invalid(format!(
+            "values: at most {VALUES_MAX} of at most {VALUE_BYTES_MAX} printable ASCII characters"
+        )));
+    }
+    settings.page_headers.retain(|known, _| !known.eq_ignore_ascii_case(&name));
+    if settings.page_headers.len() >= HEADERS_MAX {
+        return Err(Error::invalid(format!("at most {HEADERS_MAX} headers can be set")));
+    }
+    settings.page_headers.insert(name, values);
+    settings::write(&mut call.tx, &settings)?;
+    Ok(Response::default())
+}
+
+/// What a header's name consists of: RFC 9110, section 5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn delete_page_header(call: &mut Call<'_>) -> Result<Response, Error> {
+    let mut settings = stored(call)?;
+    let name = call.capture("header").to_owned();
+    settings.page_headers.retain(|known, _| !known.eq_ignore_ascii_case(&name));
     settings::write(&mut call.tx, &settings)?;
     Ok(Response::default())
 }

@@ -37,6 +37,14 @@ pub(super) const ROUTES: &[Route] = &[
         exists: None,
     },
     Route {
+        pattern: "rotate/keyring/config",
+        summary: "As sys/rotate/config.",
+        access: Access::Sudo,
+        fields: &[],
+        methods: &[Method { operation: Operation::Read, run: Run::Read(config), summary: "Read the bound." }],
+        exists: None,
+    },
+    Route {
         pattern: "rotate/config",
         summary: "When a new term starts by itself.",
         access: Access::Sudo,

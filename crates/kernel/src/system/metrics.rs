@@ -3,41 +3,62 @@
 use super::fields::{field, method};
 use crate::call::Call;
 use crate::error::Error;
-use crate::request::{Data, Operation, Response};
+use crate::request::{Data, Operation, Request, Response};
 use crate::route::{Access, FieldKind, Route, Run};
 
 pub(super) const ROUTES: &[Route] = &[Route {
     pattern: "metrics",
     summary: "What the server did since its start.",
     access: Access::Token,
-    fields: &[field("format", FieldKind::Text, "`prometheus`, which is the only one.")],
+    fields: &[field("format", FieldKind::Text, "`prometheus`; Vault's JSON without it.")],
     methods: &[method(Operation::Read, Run::Read(metrics), "Read all metrics.")],
     exists: None,
 }];
 
+#[derive(PartialEq, Eq)]
+enum Format {
+    Json,
+    Prometheus,
+}
+
 fn metrics(call: &mut Call<'_>) -> Result<Response, Error> {
-    match call.fields().text("format")?.as_deref() {
-        None | Some("" | "prometheus") => {}
+    let format = match call.fields().text("format")?.as_deref() {
+        Some("prometheus") => Format::Prometheus,
+        None | Some("") if accepts_prometheus(call.request) => Format::Prometheus,
+        None | Some("" | "json") => Format::Json,
         Some(other) => {
-            return Err(Error::invalid(format!("unknown metrics format {other:?}: \"prometheus\" is known")));
+            return Err(Error::invalid(format!(
+                "unknown metrics format {other:?}: \"prometheus\" and \"json\" are known"
+            )));
         }
-    }
+    };
     let kernel = call.kernel;
-    let uptime = kernel.clock.monotonic().saturating_sub(kernel.started).as_secs_f64();
+    let uptime = kernel.clock.monotonic().saturating_sub(kernel.started);
     let mounts: usize = call.topology.namespaces().map(|namespace| namespace.mounts.len()).sum();
     let failing =
         kernel.broker().map_or(0, |broker| broker.health().iter().filter(|device| !device.healthy).count());
     let gauges = [
         ("strongroom_sealed", "Whether the server is sealed.", f64::from(u8::from(kernel.is_sealed()))),
         ("vault_core_unsealed", "The same under Vault's name.", f64::from(u8::from(!kernel.is_sealed()))),
-        ("strongroom_uptime_seconds", "Time since the start.", uptime),
+        ("strongroom_uptime_seconds", "Time since the start.", uptime.as_secs_f64()),
         ("strongroom_namespaces", "Namespaces.", call.topology.namespaces().count() as f64),
         ("strongroom_mounts", "Mounts of all namespaces.", mounts as f64),
         ("strongroom_audit_devices_unhealthy", "Audit devices that fail.", failing as f64),
     ];
+    if format == Format::Json {
+        return Ok(Response::plain(kernel.metrics.json(&gauges, uptime, call.now)));
+    }
     let body = kernel.metrics.prometheus(&gauges).into_bytes();
     Ok(Response {
         data: Data::Bytes { content_type: "text/plain; version=0.0.4", body },
         ..Response::default()
+    })
+}
+
+/// A scraper that was told nothing of `format` asks for its own by the header.
+fn accepts_prometheus(request: &Request) -> bool {
+    let accepted = request.headers.iter().find(|(name, _)| name == "accept");
+    accepted.is_some_and(|(_, kinds)| {
+        kinds.contains("application/openmetrics-text") || kinds.contains("prometheus")
     })
 }

@@ -5,6 +5,7 @@ mod config;
 mod explain;
 mod fields;
 mod generate_root;
+mod host;
 mod init;
 mod internal_ui;
 mod keys;
@@ -14,6 +15,7 @@ mod mount_config;
 mod mounts;
 mod namespaces;
 mod openapi;
+mod password_policies;
 mod policies;
 mod quotas;
 mod rekey;
@@ -23,6 +25,7 @@ mod tools;
 mod wrapping;
 
 use crate::backend::{Backend, Class};
+use crate::call::Call;
 use crate::cubbyhole;
 use crate::error::Error;
 use crate::identity;
@@ -33,6 +36,7 @@ use crate::request::{Request, Response};
 use crate::route::{self, Route, Run};
 use crate::tokens::{self, NewToken, TokenEntry};
 use crate::transaction::Tx;
+use crate::versions;
 use serde_json::Map;
 use std::collections::HashMap;
 use strongroom_crypto::token::uuid_v4;
@@ -49,10 +53,13 @@ const TABLES: &[&[Route]] = &[
     audit::ROUTES,
     config::ROUTES,
     explain::ROUTES,
+    host::ROUTES,
     init::ROUTES,
     keys::ROUTES,
     rekey::ROUTES,
     rekey::RECOVERY_ROUTES,
+    rekey::ROTATE_ROUTES,
+    rekey::ROTATE_RECOVERY_ROUTES,
     generate_root::ROUTES,
     snapshot::ROUTES,
     internal_ui::ROUTES,
@@ -61,6 +68,7 @@ const TABLES: &[&[Route]] = &[
     metrics::ROUTES,
     namespaces::ROUTES,
     openapi::ROUTES,
+    password_policies::ROUTES,
     policies::ROUTES,
     wrapping::ROUTES,
     quotas::ROUTES,
@@ -142,6 +150,7 @@ pub(crate) fn first_records(
     let table = own_mounts(kernel.entropy());
     let key = mounts_key(tx, ROOT_NAMESPACE);
     tx.put_record(&key, &table)?;
+    versions::note(tx, &kernel.settings().program_version, now)?;
     root_token(kernel, tx, now, id)
 }
 
@@ -164,6 +173,14 @@ pub(crate) fn root_token(
         locked_by: None,
     };
     Ok(tokens::create(tx, kernel.entropy(), &root, NewToken { entry, id })?.token)
+}
+
+/// Refuses what concerns the whole server, not one namespace.
+pub(crate) fn in_root_namespace(call: &Call<'_>) -> Result<(), Error> {
+    match call.namespace.id() {
+        ROOT_NAMESPACE => Ok(()),
+        _ => Err(Error::invalid("this concerns the whole server: ask in the root namespace")),
+    }
 }
 
 /// The handler of a path that works without keys, if the request is for one.

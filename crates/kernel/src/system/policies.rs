@@ -67,6 +67,25 @@ pub(super) const ROUTES: &[Route] = &[
         exists: None,
     },
     Route {
+        pattern: "policies/detailed/acl/?",
+        summary: "The policies of this namespace, with what is known of them.",
+        access: Access::Token,
+        fields: &[],
+        methods: &[
+            method(Operation::List, Run::Read(list_detailed), "List them."),
+            method(Operation::Read, Run::Read(list_detailed), "List them."),
+        ],
+        exists: None,
+    },
+    Route {
+        pattern: "policies/detailed/acl/{name..}",
+        summary: "A policy, with what is known of it.",
+        access: Access::Token,
+        fields: &[NAME],
+        methods: &[method(Operation::Read, Run::Read(read_detailed), "Read its text and its version.")],
+        exists: None,
+    },
+    Route {
         pattern: "policies/acl/{name..}",
         summary: "A policy.",
         access: Access::Token,
@@ -136,12 +155,28 @@ fn list(call: &mut Call<'_>) -> Result<Response, Error> {
     Response::keys(names(call)?)
 }
 
+fn list_detailed(call: &mut Call<'_>) -> Result<Response, Error> {
+    let names = names(call)?;
+    let mut key_info = Map::new();
+    for name in &names {
+        let name = PolicyName::parse(name)?;
+        key_info.insert(name.to_string(), described(call, &name, "policy", Detail::Full)?.into());
+    }
+    let keys = json!(names);
+    Ok(Response::data(Map::from_iter([("keys".to_owned(), keys), ("key_info".to_owned(), key_info.into())])))
+}
+
 fn name(call: &Call<'_>) -> Result<PolicyName, Error> {
     Ok(PolicyName::parse(call.capture("name").trim_end_matches('/'))?)
 }
 
 fn read_rules(call: &mut Call<'_>) -> Result<Response, Error> {
     Ok(Response::data(read(call, "rules")?).flattened())
+}
+
+fn read_detailed(call: &mut Call<'_>) -> Result<Response, Error> {
+    let name = name(call)?;
+    Ok(Response::data(described(call, &name, "policy", Detail::Full)?))
 }
 
 fn read_policy(call: &mut Call<'_>) -> Result<Response, Error> {
@@ -151,14 +186,33 @@ fn read_policy(call: &mut Call<'_>) -> Result<Response, Error> {
 /// The policy with its text under the given name. What Vault does not know is shown only where it is used, or asked for.
 fn read(call: &mut Call<'_>, text_name: &str) -> Result<Map<String, Value>, Error> {
     let name = name(call)?;
+    let detail = match call.fields().boolean("detailed")?.unwrap_or_default() {
+        true => Detail::Full,
+        false => Detail::WhereUsed,
+    };
+    described(call, &name, text_name, detail)
+}
+
+/// How much of a policy is shown that Vault does not know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Full,
+    WhereUsed,
+}
+
+fn described(
+    call: &mut Call<'_>,
+    name: &PolicyName,
+    text_name: &str,
+    detail: Detail,
+) -> Result<Map<String, Value>, Error> {
     let mut map = Map::from_iter([("name".to_owned(), json!(name))]);
     if name.is_root() && call.namespace.id() == ROOT_NAMESPACE {
         map.insert(text_name.to_owned(), "".into());
         return Ok(map);
     }
-    let record = policies::read(&mut call.tx, call.namespace.id(), &name)?.ok_or_else(Error::not_found)?;
-    let is_detailed = call.fields().boolean("detailed")?.unwrap_or_default();
-    if is_detailed || record.cas_required || record.expires.is_some() {
+    let record = policies::read(&mut call.tx, call.namespace.id(), name)?.ok_or_else(Error::not_found)?;
+    if detail == Detail::Full || record.cas_required || record.expires.is_some() {
         map.insert("version".to_owned(), record.version.into());
         map.insert("modified".to_owned(), record.modified.rfc3339().into());
         map.insert("cas_required".to_owned(), record.cas_required.into());

@@ -138,6 +138,23 @@ macro_rules! routes {
 pub(super) const ROUTES: &[Route] =
     routes!("rekey/init", "rekey/update", "rekey/verify", "rekey/backup", Target::Unseal);
 
+/// The names that OpenBao gives to the same.
+pub(super) const ROTATE_ROUTES: &[Route] = routes!(
+    "rotate/root/init",
+    "rotate/root/update",
+    "rotate/root/verify",
+    "rotate/root/backup",
+    Target::Unseal
+);
+
+pub(super) const ROTATE_RECOVERY_ROUTES: &[Route] = routes!(
+    "rotate/recovery/init",
+    "rotate/recovery/update",
+    "rotate/recovery/verify",
+    "rotate/recovery/backup",
+    Target::Recovery
+);
+
 pub(super) const RECOVERY_ROUTES: &[Route] = routes!(
     "rekey-recovery-key/init",
     "rekey-recovery-key/update",

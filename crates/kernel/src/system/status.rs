@@ -36,6 +36,14 @@ pub(super) const ROUTES: &[Route] = &[
         exists: None,
     },
     Route {
+        pattern: "step-down",
+        summary: "Kept for clients: every node serves, so none steps down.",
+        access: Access::Sudo,
+        fields: &[],
+        methods: &[method(Operation::Write, Run::Read(|_| Ok(Response::default())), "Nothing to do.")],
+        exists: None,
+    },
+    Route {
         pattern: "ha-status",
         summary: "The nodes of the server that this one knows of.",
         access: Access::Token,

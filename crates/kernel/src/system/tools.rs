@@ -1,4 +1,4 @@
-//! `sys/tools`: random bytes and hashes, for scripts that have no good source of their own.
+//! `sys/tools`: random bytes and hashes, for scripts that have no good source of their own; and `sys/decode-token`.
 
 use super::fields::{field, method};
 use crate::call::Call;
@@ -7,7 +7,7 @@ use crate::request::{Operation, Response};
 use crate::route::{Access, Field, FieldKind, Method, Route, Run};
 use serde_json::Map;
 use strongroom_crypto::hash::HashAlgorithm;
-use strongroom_crypto::token::{decode_base64, encode_base64};
+use strongroom_crypto::token::{decode_base64, decode_with_otp, encode_base64};
 
 const BYTES_DEFAULT: u64 = 32;
 const BYTES_MAX: u64 = 128 * 1024;
@@ -60,6 +60,17 @@ pub(super) const ROUTES: &[Route] = &[
     random_route("tools/random/{source}/{urlbytes}"),
     hash_route("tools/hash"),
     hash_route("tools/hash/{urlalgorithm}"),
+    Route {
+        pattern: "decode-token",
+        summary: "A token out of what `sys/generate-root` gave. Nothing is looked up.",
+        access: Access::Open,
+        fields: &[
+            field("encoded_token", FieldKind::Text, "The encoded token."),
+            field("otp", FieldKind::Text, "The one-time password that it was encoded by."),
+        ],
+        methods: &[method(Operation::Write, Run::Read(decode), "Decode it.")],
+        exists: None,
+    },
 ];
 
 fn random(call: &mut Call<'_>) -> Result<Response, Error> {
@@ -111,4 +122,11 @@ fn hash(call: &mut Call<'_>) -> Result<Response, Error> {
         .digest(input.expose());
     let text = encoded(&sum, fields.text("format")?.as_deref().unwrap_or("hex"))?;
     Ok(Response::data(Map::from_iter([("sum".to_owned(), text.into())])))
+}
+
+fn decode(call: &mut Call<'_>) -> Result<Response, Error> {
+    let encoded = call.fields().required_text("encoded_token")?;
+    let otp = call.fields().required_text("otp")?;
+    let token = decode_with_otp(&encoded, &otp).map_err(|error| Error::invalid(error.to_string()))?;
+    Ok(Response::data(Map::from_iter([("token".to_owned(), token.expose().into())])))
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 use store::{Commit, QueueStorage, Waiting};
 use strongroom_kernel::{
     AuditParts, Backend, Body, Client, Error, Fields, Kernel, KernelParts, KernelSettings, Operation,
-    Request, Response, Seal, Sharing,
+    Request, Response, Seal, Sharing, Surroundings,
 };
 use strongroom_secret::{NamespacePath, RequestPath, SecretBytes, SecretString, Timestamp};
 use strongroom_storage::memory::Fault;
@@ -551,6 +551,7 @@ fn kernel(
         seal: Seal::Shamir,
         audit: AuditParts::default(),
         settings: KernelSettings::default(),
+        surroundings: Surroundings::default(),
     })
 }
 

@@ -1,0 +1,309 @@
+//! A SOPS file on its way: encrypted ([`Encrypted`]), in clear with all that is needed to encrypt it again ([`Opened`]), or
+//! in clear for the first time ([`Draft`]).
+
+use super::cipher::{Cipher, CipherError, IV_BYTES, IvMemory};
+use super::crypt::{self, CryptError};
+use super::edit::{self, Changed, EditError};
+use super::metadata::{Metadata, MetadataError, VERSION, time_text};
+use super::seal::{self, SealState};
+use super::source::{self, Format, Parsed, Source, SourceError};
+use super::tree::{Node, Tree};
+use super::value::Value;
+use crate::document::{Indent, Step};
+use std::fmt;
+use strongroom_secret::{Entropy, SecretBytes, Timestamp};
+use thiserror::Error;
+
+/// Why a file is not decrypted although its data key is known.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Value(#[from] CryptError),
+    #[error("MAC mismatch. File has {stored}, computed {computed}")]
+    MacMismatch { stored: String, computed: String },
+    #[error("the MAC cannot be decrypted: {0}")]
+    MacUnreadable(CipherError),
+    #[error("the seal is broken: recipients, rules or types were changed by somebody without the data key")]
+    Seal,
+}
+
+/// Whether values are given out although they may have been tampered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verification {
+    Required,
+    /// MAC and seal are not looked at.
+    Ignored,
+}
+
+/// Whether our own seal is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealPolicy {
+    Write,
+    /// Only over a seal that is there already.
+    Keep,
+}
+
+/// An encrypted file.
+#[derive(Debug)]
+pub struct Encrypted {
+    source: Source,
+    tree: Tree,
+    pub metadata: Metadata,
+}
+
+/// A file in clear.
+pub struct Opened {
+    source: Source,
+    tree: Tree,
+    pub metadata: Metadata,
+    cipher: Cipher,
+    memory: IvMemory,
+    seal: SealState,
+}
+
+/// A file that was never encrypted.
+#[derive(Debug)]
+pub struct Draft {
+    source: Source,
+    tree: Tree,
+}
+
+impl Encrypted {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Among others [`MetadataError::Missing`] if the file is not encrypted.
+    pub fn read(format: Format, bytes: &[u8]) -> Result<Self, SourceError> {
+        let Parsed { source, tree, metadata } = source::read_encrypted(format, bytes)?;
+        let metadata = Metadata::from_map(&metadata.ok_or(MetadataError::Missing)?)?;
+        Ok(Self { source, tree, metadata })
+    }
+
+    pub fn format(&self) -> Format {
+        self.source.format()
+    }
+
+    /// The values as they stand in the file: those that are not encrypted can be read.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Decrypts, for reading alone: an edit of what comes out gives every value a new ciphertext.
+    pub fn open(self, cipher: Cipher, verification: Verification) -> Result<Opened, OpenError> {
+        let Self { source, mut tree, metadata } = self;
+        let mac = crypt::decrypt(&mut tree, &cipher, &metadata.selector, metadata.mac_scope)?;
+        Opened { source, tree, metadata, cipher, memory: IvMemory::default(), seal: SealState::Absent }
+            .verified(mac, verification)
+    }
+
+    /// Decrypts, for editing: what does not change keeps its ciphertext.
+    pub fn open_for_edit(self, cipher: Cipher, verification: Verification) -> Result<Opened, OpenError> {
+        let Self { source, mut tree, metadata } = self;
+        let (mac, memory) =
+            crypt::decrypt_for_edit(&mut tree, &cipher, &metadata.selector, metadata.mac_scope)?;
+        Opened { source, tree, metadata, cipher, memory, seal: SealState::Absent }.verified(mac, verification)
+    }
+
+    /// The file with other metadata and the same values, as after wrapping the data key anew.
+    pub fn write(self) -> Result<SecretBytes, SourceError> {
+        self.source.write_encrypted(&self.tree, &self.metadata)
+    }
+}
+
+impl Opened {
+    fn verified(mut self, computed: String, verification: Verification) -> Result<Self, OpenError> {
+        if verification == Verification::Ignored {
+            return Ok(self);
+        }
+        let stored = match self.cipher.decrypt(&self.metadata.mac, self.metadata.last_modified.as_bytes()) {
+            Ok(value) => value.as_text().unwrap_or_default().to_owned(),
+            Err(error) => return Err(OpenError::MacUnreadable(error)),
+        };
+        if stored != computed {
+            let stored = if stored.is_empty() { "no MAC".to_owned() } else { stored };
+            return Err(OpenError::MacMismatch { stored, computed });
+        }
+        self.seal = seal::check(self.format(), &self.tree, &self.metadata, &self.cipher);
+        if self.seal == SealState::Broken { Err(OpenError::Seal) } else { Ok(self) }
+    }
+
+    pub fn format(&self) -> Format {
+        self.source.format()
+    }
+
+    /// The values in clear.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    pub fn into_tree(self) -> Tree {
+        self.tree
+    }
+
+    /// What the file's seal said when it was opened.
+    pub fn seal(&self) -> SealState {
+        self.seal
+    }
+
+    pub fn cipher(&self) -> &Cipher {
+        &self.cipher
+    }
+
+    /// From here on another data key: every value gets a new ciphertext.
+    pub fn renew_data_key(&mut self, cipher: Cipher) {
+        self.cipher = cipher;
+        self.memory = IvMemory::default();
+    }
+
+    /// The file in clear, in its own format and layout.
+    pub fn write_plain(self) -> Result<SecretBytes, SourceError> {
+        self.source.write_plain(&self.tree)
+    }
+
+    /// The values in another format.
+    pub fn emit(&self, format: Format, indent: Indent) -> Result<SecretBytes, SourceError> {
+        source::emit_plain(format, &self.tree, indent)
+    }
+
+    /// Takes over what an editor made of the file in clear.
+    pub fn with_content(mut self, bytes: &[u8]) -> Result<Self, (Box<Self>, SourceError)> {
+        match Draft::read(self.format(), bytes) {
+            Ok(draft) => {
+                self.source = draft.source;
+                self.tree = draft.tree;
+                Ok(self)
+            }
+            Err(error) => Err((Box::new(self), error)),
+        }
+    }
+
+    /// Sets the value at a place, in the first document.
+    pub fn set(&mut self, steps: &[Step], node: Node) -> Result<Changed, EditError> {
+        let mut changed_tree = self.tree.duplicate();
+        let changed = edit::set(&mut changed_tree, steps, node.duplicate())?;
+        if changed == Changed::Yes {
+            let metadata = self.metadata.to_map();
+            self.source.set(&self.tree, &metadata, steps, &node, &changed_tree);
+            self.tree = changed_tree;
+        }
+        Ok(changed)
+    }
+
+    /// Removes what stands at a place, in the first document.
+    pub fn unset(&mut self, steps: &[Step]) -> Result<(), EditError> {
+        let mut changed_tree = self.tree.duplicate();
+        edit::unset(&mut changed_tree, steps)?;
+        let metadata = self.metadata.to_map();
+        self.source.unset(&self.tree, &metadata, steps, &changed_tree);
+        self.tree = changed_tree;
+        Ok(())
+    }
+
+    /// Encrypts under the data key that it has, in its own layout.
+    pub fn encrypt(
+        mut self,
+        policy: SealPolicy,
+        entropy: &dyn Entropy,
+        now: Timestamp,
+    ) -> Result<SecretBytes, EncryptError> {
+        self.renew_metadata(policy, entropy, now)?;
+        Ok(self.source.write_encrypted(&self.tree, &self.metadata)?)
+    }
+
+    /// As [`Opened::encrypt`], in another format and afresh.
+    pub fn encrypt_as(
+        mut self,
+        format: Format,
+        policy: SealPolicy,
+        entropy: &dyn Entropy,
+        now: Timestamp,
+    ) -> Result<SecretBytes, EncryptError> {
+        self.source = Source::fresh(format);
+        self.encrypt(policy, entropy, now)
+    }
+
+    /// The tree encrypted in place; MAC, time, version and seal to match.
+    fn renew_metadata(
+        &mut self,
+        policy: SealPolicy,
+        entropy: &dyn Entropy,
+        now: Timestamp,
+    ) -> Result<(), EncryptError> {
+        let Metadata { selector, mac_scope, .. } = &self.metadata;
+        let clear = self.tree.duplicate();
+        let mac =
+            crypt::encrypt(&mut self.tree, &self.cipher, (selector, *mac_scope), &self.memory, entropy)?;
+        let metadata = &mut self.metadata;
+        metadata.last_modified = time_text(now);
+        let mut iv = [0; IV_BYTES];
+        entropy.fill(&mut iv);
+        metadata.mac = self.cipher.encrypt(&Value::text(mac), metadata.last_modified.as_bytes(), iv);
+        if is_older(&metadata.version, VERSION) {
+            VERSION.clone_into(&mut metadata.version);
+        }
+        metadata.seal = match policy {
+            SealPolicy::Keep if metadata.seal.is_empty() => String::new(),
+            _ => seal::make(self.source.format(), &clear, metadata, &self.cipher),
+        };
+        Ok(())
+    }
+}
+
+impl Draft {
+    /// Reads a file in clear.
+    ///
+    /// # Errors
+    /// Among others [`SourceError::Reserved`] if the file looks encrypted already.
+    pub fn read(format: Format, bytes: &[u8]) -> Result<Self, SourceError> {
+        let Parsed { source, tree, metadata } = source::read_plain(format, bytes)?;
+        if metadata.is_some() {
+            return Err(SourceError::Reserved("sops".to_owned()));
+        }
+        if tree.documents.is_empty() {
+            return Err(SourceError::Empty);
+        }
+        Ok(Self { source, tree })
+    }
+
+    /// The values, to be written in another format than the one they were read in.
+    pub fn converted(self, format: Format) -> Self {
+        if format == self.source.format() { self } else { Self { source: Source::fresh(format), ..self } }
+    }
+
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Ready to be encrypted under a data key that was wrapped for the recipients of `metadata`.
+    pub fn with_key(self, metadata: Metadata, cipher: Cipher) -> Opened {
+        let Self { source, tree } = self;
+        Opened { source, tree, metadata, cipher, memory: IvMemory::default(), seal: SealState::Absent }
+    }
+}
+
+/// Why a tree is not encrypted or not written.
+#[derive(Debug, Error)]
+pub enum EncryptError {
+    #[error(transparent)]
+    Value(#[from] CryptError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("metadata", &self.metadata)
+            .field("seal", &self.seal)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Compares versions number by number; what is no version is older than any.
+fn is_older(version: &str, than: &str) -> bool {
+    let numbers = |text: &str| {
+        let core = text.split(['-', '+']).next().unwrap_or_default();
+        core.split('.').map(|part| part.parse::<u32>().ok()).collect::<Vec<_>>()
+    };
+    numbers(version) < numbers(than)
+}

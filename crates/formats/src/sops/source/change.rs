@@ -1,0 +1,69 @@
+//! Single changes in the layout of a file: what a person would do in an editor.
+
+use super::{Layout, Source, read, write};
+use crate::document::{Document, Step};
+use crate::sops::tree::{Map, Node, Tree};
+use strongroom_secret::SecretString;
+
+impl Source {
+    /// Sets a place in the layout. `clear` is the tree before, `expected` the tree after. If the layout cannot follow, it
+    /// is given up, and the file will be written afresh.
+    pub(in crate::sops) fn set(
+        &mut self,
+        clear: &Tree,
+        metadata: &Map,
+        steps: &[Step],
+        node: &Node,
+        expected: &Tree,
+    ) {
+        let format = self.format;
+        self.change(clear, metadata, expected, |document| {
+            let value = write::value_of(format, "the value", node).ok()?;
+            document.set(0, &read::document_path(format, steps), &value).ok()
+        });
+    }
+
+    /// Removes a place from the layout, on the same terms.
+    pub(in crate::sops) fn unset(&mut self, clear: &Tree, metadata: &Map, steps: &[Step], expected: &Tree) {
+        let format = self.format;
+        if let (Layout::Lines(old), [Step::Key(key)]) = (&self.layout, steps) {
+            self.layout = Layout::Lines(without_line(old.expose(), key));
+            return;
+        }
+        self.change(clear, metadata, expected, |document| {
+            let id = document.find(0, &read::document_path(format, steps))?.id();
+            document.remove(id).ok()
+        });
+    }
+
+    fn change(
+        &mut self,
+        clear: &Tree,
+        metadata: &Map,
+        expected: &Tree,
+        change: impl FnOnce(&mut Document) -> Option<()>,
+    ) {
+        let format = self.format;
+        // Lines are matched to values in order when they are written.
+        if matches!(self.layout, Layout::Lines(_)) {
+            return;
+        }
+        let Layout::Document { document, nodes } = std::mem::replace(&mut self.layout, Layout::Fresh) else {
+            return;
+        };
+        let Some(mut document) = write::clear_over(format, document, &nodes, clear, metadata) else { return };
+        if change(&mut document).is_none() {
+            return;
+        }
+        let Ok(parsed) = read::document(format, document) else { return };
+        if parsed.tree == *expected {
+            self.layout = parsed.source.layout;
+        }
+    }
+}
+
+fn without_line(text: &str, key: &str) -> SecretString {
+    let is_other =
+        |line: &&str| line.split_once('=').is_none_or(|(found, _)| found != key || line.starts_with('#'));
+    SecretString::new(text.split_inclusive('\n').filter(is_other).collect())
+}

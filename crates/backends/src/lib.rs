@@ -1,8 +1,10 @@
 //! Secrets engines and auth methods, one folder each: route tables over the kernel's transactions. Nothing here knows of
 //! HTTP, of a store, or of another engine.
 
+mod answer;
 mod auth;
 mod listing;
+mod pem;
 mod routing;
 mod secrets;
 

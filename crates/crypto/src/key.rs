@@ -1,7 +1,7 @@
 use crate::arena::Slot;
 use aws_lc_rs::hkdf;
 use std::fmt;
-use strongroom_secret::Entropy;
+use strongroom_secret::{Entropy, SecretBytes};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
@@ -70,6 +70,28 @@ pub fn hkdf_sha256(salt: &[u8], input_key: &[u8], info: &[u8]) -> Key {
     filled.and_then(|key| key).expect("one block of HKDF output")
 }
 
+/// HKDF-SHA256 (RFC 5869) without salt, to as many bytes as asked for: at most 8160.
+pub fn hkdf_sha256_bytes(input_key: &[u8], info: &[u8], length: usize) -> SecretBytes {
+    struct Length(usize);
+    impl hkdf::KeyType for Length {
+        fn len(&self) -> usize {
+            self.0
+        }
+    }
+    let mut bytes = vec![0; length];
+    let info = [info];
+    let filled = hkdf::Salt::new(hkdf::HKDF_SHA256, b"")
+        .extract(input_key)
+        .expand(&info, Length(length))
+        .and_then(|okm| okm.fill(&mut bytes));
+    #[expect(
+        clippy::expect_used,
+        reason = "refused only beyond 255 blocks of 32 bytes; callers ask for two"
+    )]
+    filled.expect("a few blocks of HKDF output");
+    bytes.into()
+}
+
 impl TryFrom<&[u8]> for Key {
     type Error = KeyLengthError;
 
@@ -108,6 +130,11 @@ mod tests {
         assert_eq!(
             hex::encode(output.expose()),
             "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf"
+        );
+        let long = hkdf_sha256_bytes(&[0x0b; 22], b"", 42);
+        assert_eq!(
+            hex::encode(long.expose()),
+            "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"
         );
         let output = hkdf_sha256(b"", &[0x0b; 22], b"");
         assert_eq!(

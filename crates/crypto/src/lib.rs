@@ -6,10 +6,12 @@
 
 pub mod aead;
 mod arena;
+pub mod cipher;
 pub mod envelope;
 pub mod hash;
 pub mod jose;
 mod key;
+pub mod keypair;
 pub mod keyring;
 pub mod mac;
 pub mod names;
@@ -18,9 +20,10 @@ pub mod shamir;
 pub mod sign;
 pub mod token;
 mod uniform;
+pub mod wrap;
 
 #[cfg(test)]
 mod test_entropy;
 
 pub use arena::{MemoryProtection, memory_protection};
-pub use key::{KEY_BYTES, Key, KeyLengthError, hkdf_sha256};
+pub use key::{KEY_BYTES, Key, KeyLengthError, hkdf_sha256, hkdf_sha256_bytes};

@@ -1,8 +1,12 @@
-//! HMAC-SHA256 (RFC 2104) with the keyed state computed once.
+//! HMAC-SHA256 (RFC 2104) with the keyed state computed once; HMAC with other hashes and AES-CMAC for whoever asks by
+//! name.
 
+use crate::hash::HashAlgorithm;
 use crate::key::Key;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use aws_lc_rs::cmac;
+use hmac::{Hmac, KeyInit, Mac, SimpleHmac};
+use sha2::{Sha224, Sha256, Sha384, Sha512};
+use sha3::{Sha3_224, Sha3_256, Sha3_384, Sha3_512};
 use std::fmt;
 
 /// The length of a tag, in bytes.
@@ -40,6 +44,37 @@ impl MacKey {
     pub fn start(&self) -> MacInProgress {
         MacInProgress(self.0.clone())
     }
+}
+
+/// HMAC with the hash of one's choice and a key of any length.
+pub fn hmac(algorithm: HashAlgorithm, key: &[u8], message: &[u8]) -> Vec<u8> {
+    fn tag<M: Mac + KeyInit>(key: &[u8], message: &[u8]) -> Vec<u8> {
+        #[expect(clippy::expect_used, reason = "RFC 2104 takes keys of every length")]
+        let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of every length");
+        mac.update(message);
+        mac.finalize().into_bytes().to_vec()
+    }
+    match algorithm {
+        HashAlgorithm::Sha2_224 => tag::<Hmac<Sha224>>(key, message),
+        HashAlgorithm::Sha2_256 => tag::<Hmac<Sha256>>(key, message),
+        HashAlgorithm::Sha2_384 => tag::<Hmac<Sha384>>(key, message),
+        HashAlgorithm::Sha2_512 => tag::<Hmac<Sha512>>(key, message),
+        HashAlgorithm::Sha3_224 => tag::<SimpleHmac<Sha3_224>>(key, message),
+        HashAlgorithm::Sha3_256 => tag::<SimpleHmac<Sha3_256>>(key, message),
+        HashAlgorithm::Sha3_384 => tag::<SimpleHmac<Sha3_384>>(key, message),
+        HashAlgorithm::Sha3_512 => tag::<SimpleHmac<Sha3_512>>(key, message),
+    }
+}
+
+/// AES-CMAC (RFC 4493) with a key of 16 or 32 bytes; None for other keys.
+pub fn aes_cmac(key: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+    let algorithm = match key.len() {
+        16 => cmac::AES_128,
+        32 => cmac::AES_256,
+        _ => return None,
+    };
+    let key = cmac::Key::new(algorithm, key).ok()?;
+    cmac::sign(&key, message).ok().map(|tag| tag.as_ref().to_vec())
 }
 
 impl MacInProgress {
@@ -80,6 +115,20 @@ impl fmt::Debug for MacInProgress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// RFC 4231, test case 2; RFC 4493, example 2; FIPS 202's HMAC-SHA3-256 of NIST's examples follows the same code.
+    #[test]
+    fn vectors_of_other_macs() {
+        let tag = hmac(HashAlgorithm::Sha2_512, b"Jefe", b"what do ya want for nothing?");
+        assert_eq!(
+            hex::encode(tag),
+            "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737"
+        );
+        let key = hex::decode("2b7e151628aed2a6abf7158809cf4f3c").unwrap();
+        let message = hex::decode("6bc1bee22e409f96e93d7e117393172a").unwrap();
+        assert_eq!(hex::encode(aes_cmac(&key, &message).unwrap()), "070a16b46b4d4144f79bdd9dd04a287c");
+        assert_eq!(aes_cmac(b"short", b""), None);
+    }
 
     /// RFC 4231, test cases 1, 2, 3, 6 and 7.
     #[test]

@@ -57,4 +57,5 @@ pub use route::{Access, Captures, Field, FieldKind, Handler, Method, Route, Run}
 pub use seal::{AutoSeal, AutoSealError, Initialized, Seal, Sharing};
 pub use settings::{CorsSettings, ServerSettings};
 pub use surroundings::{LOGGERS, LogControl, LogLevel, LogLevels, Surroundings};
+pub use system::tools;
 pub use transaction::{Key, Record, Space, Table, Tx};

@@ -36,6 +36,8 @@ pub(crate) struct Routed {
     pub handler: Handler,
     pub intent: Intent,
     pub is_heavy: bool,
+    /// Whether a handler that tried to write on a snapshot is run again in a transaction.
+    pub may_write: bool,
     captures: Captures,
 }
 
@@ -153,20 +155,21 @@ impl Kernel {
             operation => route.method(operation).ok_or_else(Error::unsupported_operation)?,
         };
         let (handler, intent, is_heavy) = match method.run {
-            Run::Read(handler) => (handler, Intent::Read, false),
+            Run::Read(handler) | Run::ReadOrWrite(handler) => (handler, Intent::Read, false),
             Run::Write(handler) => (handler, Intent::Write, false),
             Run::Heavy(handler) => (handler, Intent::Write, true),
             // Taken before routing; here it means that the path was written with a namespace in it.
             Run::Bare(_) => return Err(Error::invalid("this path is served in the root namespace alone")),
         };
+        let may_write = matches!(method.run, Run::ReadOrWrite(_));
         // A wrapped answer is stored, whatever made it.
         let intent = if request.wrap_ttl.is_some() { Intent::Write } else { intent };
-        Ok(Routed { open, namespace, mount, path, route, handler, intent, is_heavy, captures })
+        Ok(Routed { open, namespace, mount, path, route, handler, intent, is_heavy, may_write, captures })
     }
 
     fn attempt(&self, routed: &Routed, request: &Request) -> Attempt {
         let mut caller = None;
-        match self.run(routed, request, &mut caller) {
+        match self.run(routed, request, routed.intent, &mut caller) {
             Ok((response, tx)) => {
                 let commit = tx.is_changed().then(|| tx.finish(self.entropy()));
                 Attempt { result: Ok(response), caller, commit }
@@ -183,12 +186,13 @@ impl Kernel {
         &'k self,
         routed: &'k Routed,
         request: &'k Request,
+        intent: Intent,
         found: &mut Option<Arc<Caller>>,
     ) -> Result<(Response, Tx<'k>), Error> {
         let now = self.now();
         // A server that was sealed meanwhile does not go on, and one that has new keys goes on with these.
         let keys = self.opened()?.keys;
-        let mut tx = self.begin(&keys, routed.intent)?;
+        let mut tx = self.begin(&keys, intent)?;
         let mut caller = self.caller_of(&mut tx, routed, request, now)?;
         // A token with counted uses is written by every use of it. Its last use may have been between the two
         // snapshots: it is looked at again.
@@ -214,7 +218,12 @@ impl Kernel {
         let mut response = if request.operation == Operation::Help {
             system::help(routed, &self.settings.version)
         } else {
-            self.answer(&mut call, routed.handler)?
+            match self.answer(&mut call, routed.handler) {
+                Err(_) if routed.may_write && call.tx.has_refused_write() => {
+                    return self.run(routed, request, Intent::Write, found);
+                }
+                answered => answered?,
+            }
         };
         response.mount_type.clone_from(&routed.mount.record.kind);
         grants::fulfil(&mut call, &mut response)?;

@@ -36,6 +36,8 @@ pub enum Run {
     Read(Handler),
     /// In a transaction, again on a conflict.
     Write(Handler),
+    /// On a snapshot, and again in a transaction where that turns out to write: for what seldom does.
+    ReadOrWrite(Handler),
     /// A write that computes for tens of milliseconds (password hashes) or waits for a peer: it runs in the small pool.
     Heavy(Handler),
     /// Without keys, tokens or a transaction: what must work while the server is sealed.

@@ -46,6 +46,8 @@ pub struct Tx<'s> {
     snapshot: Box<dyn Snapshot + 's>,
     keys: Arc<Keys>,
     writable: bool,
+    /// A write was tried that is not allowed.
+    refused_write: bool,
     is_tracking: bool,
     reads: Vec<Read>,
     writes: BTreeMap<Vec<u8>, Option<SecretBytes>>,
@@ -90,6 +92,7 @@ impl<'s> Tx<'s> {
             snapshot,
             keys,
             writable,
+            refused_write: false,
             is_tracking: writable,
             reads: Vec::new(),
             writes: BTreeMap::new(),
@@ -110,6 +113,11 @@ impl<'s> Tx<'s> {
 
     pub fn is_writable(&self) -> bool {
         self.writable
+    }
+
+    /// Whether something tried to write on a snapshot.
+    pub(crate) fn has_refused_write(&self) -> bool {
+        self.refused_write
     }
 
     pub fn keys(&self) -> &Arc<Keys> {
@@ -217,6 +225,7 @@ impl<'s> Tx<'s> {
 
     fn write(&mut self, key: &Key, value: Option<SecretBytes>) -> Result<(), Error> {
         if !self.writable {
+            self.refused_write = true;
             return Err(Error::internal("a handler declared as a read tried to write"));
         }
         self.writes.insert(key.bytes.clone(), value);

@@ -1,10 +1,11 @@
 //! Secrets engines.
 
 mod kv;
+mod transit;
 
 use strongroom_kernel::Backend;
 
 pub(crate) fn all() -> Vec<&'static Backend> {
     // Without a version a mount is of the first of its kind.
-    vec![&kv::V1, &kv::V2]
+    vec![&kv::V1, &kv::V2, &transit::TRANSIT]
 }

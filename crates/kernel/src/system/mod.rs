@@ -21,7 +21,7 @@ mod quotas;
 mod rekey;
 mod snapshot;
 mod status;
-mod tools;
+pub mod tools;
 mod wrapping;
 
 use crate::backend::{Backend, Class};
@@ -191,6 +191,6 @@ pub(crate) fn bare_handler(
     let (route, _) = route::find(TABLES, rest)?;
     match route.method(request.operation)?.run {
         Run::Bare(handler) => Some(handler),
-        Run::Read(_) | Run::Write(_) | Run::Heavy(_) => None,
+        Run::Read(_) | Run::Write(_) | Run::ReadOrWrite(_) | Run::Heavy(_) => None,
     }
 }

@@ -73,7 +73,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
 ];
 
-fn random(call: &mut Call<'_>) -> Result<Response, Error> {
+/// Random bytes, as `sys/tools/random` and engines with a route of their own give them.
+pub fn random(call: &mut Call<'_>) -> Result<Response, Error> {
     let first = call.capture("first");
     let (source, in_path) = match first.parse::<u64>() {
         Ok(_) => ("", first),
@@ -108,7 +109,8 @@ fn encoded(bytes: &[u8], format: &str) -> Result<String, Error> {
     }
 }
 
-fn hash(call: &mut Call<'_>) -> Result<Response, Error> {
+/// A hash, likewise.
+pub fn hash(call: &mut Call<'_>) -> Result<Response, Error> {
     let fields = call.fields();
     let input = decode_base64(&fields.required_text("input")?)
         .ok_or_else(|| Error::invalid("unable to decode input as base64"))?;

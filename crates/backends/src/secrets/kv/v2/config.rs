@@ -1,10 +1,11 @@
 //! `config`: what holds for every secret of a mount.
 
+pub(super) use crate::answer::object;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
-use strongroom_kernel::{Call, Data, Error, Fields, Key, Record, Response, Table};
+use strongroom_kernel::{Call, Error, Fields, Key, Record, Response, Table};
 use strongroom_secret::format_duration;
 
 const CONFIG: Table = Table(1);
@@ -130,12 +131,6 @@ pub(super) fn go_duration(duration: Duration) -> String {
         (0, _) => format!("{minutes}m{rest}s"),
         _ => format!("{hours}h{minutes}m{rest}s"),
     }
-}
-
-/// An answer whose data is this object.
-pub(super) fn object(mut value: serde_json::Value) -> Response {
-    let data = value.as_object_mut().map(std::mem::take).unwrap_or_default();
-    Response { data: Data::Map(data), ..Response::default() }
 }
 
 #[cfg(test)]

@@ -1,0 +1,13 @@
+//! PEM (RFC 7468).
+
+use ::pem::{EncodeConfig, LineEnding, Pem};
+
+/// One block, with a newline at its end.
+pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+    ::pem::encode_config(&Pem::new(label, der), EncodeConfig::new().set_line_ending(LineEnding::LF))
+}
+
+/// The bytes of the first block if it has this label.
+pub(crate) fn decode_one(text: &str, label: &str) -> Option<Vec<u8>> {
+    ::pem::parse(text).ok().filter(|block| block.tag() == label).map(Pem::into_contents)
+}

@@ -110,12 +110,22 @@ fn compare(snapshot: &dyn Snapshot, map: &Map, start: &[u8], end: Option<&[u8]>)
     let expected: Vec<_> =
         map.iter().filter(|(key, _)| inside(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
     assert_eq!(found, expected);
-    assert_eq!(snapshot.read(start).unwrap().as_ref(), map.get(start));
+    for key in all_keys() {
+        assert_eq!(snapshot.read(&key).unwrap().as_ref(), map.get(&key), "{key:?}");
+    }
+}
+
+const LETTERS: [u8; 4] = [0, 1, b'a', 0xFF];
+
+/// Every key that [`key`] makes.
+fn all_keys() -> impl Iterator<Item = Vec<u8>> {
+    let twos = LETTERS.iter().flat_map(|first| LETTERS.map(|second| vec![*first, second]));
+    std::iter::once(vec![]).chain(LETTERS.map(|letter| vec![letter])).chain(twos)
 }
 
 /// Few and short, so that operations meet.
 fn key() -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(prop::sample::select(vec![0, 1, b'a', 0xFF]), 0..3)
+    prop::collection::vec(prop::sample::select(LETTERS.to_vec()), 0..3)
 }
 
 fn read() -> impl Strategy<Value = Read> {
@@ -146,6 +156,11 @@ fn lives() -> impl Strategy<Value = Vec<Vec<Operation>>> {
     prop::collection::vec(prop::collection::vec(operation(), 0..30), 1..4)
 }
 
+/// From no memory at all, over so little that every few commits need more, to plenty.
+fn bound() -> impl Strategy<Value = usize> {
+    prop::sample::select(vec![0, 500, 1000, 6000, 1 << 20])
+}
+
 struct Zeros;
 
 impl Entropy for Zeros {
@@ -170,9 +185,14 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn embedded_is_as_the_model(lives in lives()) {
+    fn embedded_is_as_the_model(lives in lives(), recent_bytes in bound(), row_cache_bytes in bound()) {
         let folder = tempfile::TempDir::new().unwrap();
-        let options = EmbeddedOptions { durability: Durability::Process, ..EmbeddedOptions::default() };
+        let options = EmbeddedOptions {
+            durability: Durability::Process,
+            recent_bytes,
+            row_cache_bytes,
+            ..EmbeddedOptions::default()
+        };
         let mut model = Model::default();
         for operations in lives {
             let store = EmbeddedStorage::open(folder.path(), &Zeros, &options).unwrap();

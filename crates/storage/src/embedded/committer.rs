@@ -3,7 +3,7 @@
 use super::database::{WRITE_INDEX, stored};
 use super::{Ordering, Shared};
 use crate::conflict::ConflictWindow;
-use crate::{CommitError, CommitIndex, Completion, Entries, StorageError, Transaction, entry_fits};
+use crate::{CommitError, CommitIndex, Completion, Entries, StorageError, Transaction, Write, entry_fits};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, ErrorCode};
 use std::collections::VecDeque;
@@ -98,7 +98,7 @@ pub(super) fn run(shared: &Shared) {
     while let Some(group) = shared.queue.next_group() {
         let (transactions, completions): (Vec<_>, Vec<_>) =
             group.into_iter().map(|pending| (pending.transaction, pending.done)).unzip();
-        let outcomes = shared.writer.lock().commit(shared, &transactions);
+        let outcomes = shared.writer.lock().commit(shared, transactions);
         for (done, outcome) in completions.into_iter().zip(outcomes) {
             // A caller's panic must not end the commits of all others.
             drop(catch_unwind(AssertUnwindSafe(|| done(outcome))));
@@ -139,19 +139,23 @@ impl Writer {
     }
 
     /// Commits those transactions of the group that have no conflict, in their order. One outcome for each.
-    fn commit(&mut self, shared: &Shared, group: &[Transaction]) -> Vec<Outcome> {
+    fn commit(&mut self, shared: &Shared, group: Vec<Transaction>) -> Vec<Outcome> {
         if shared.is_closed() {
             return group.iter().map(|_| Err(CommitError::Closed)).collect();
         }
         let mut newest = self.index;
         let verdicts: Vec<Option<CommitIndex>> = group.iter().map(|it| self.judge(it, &mut newest)).collect();
-        let accepted = group.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_some()).map(|(it, _)| it);
-        let count = verdicts.iter().flatten().count() as u64;
-        shared.counters.conflicts.fetch_add(group.len() as u64 - count, Ordering::Relaxed);
-        let written = if count == 0 { Ok(()) } else { self.write(accepted, newest) };
+        let accepted: Vec<(CommitIndex, Vec<Write>)> = verdicts
+            .iter()
+            .zip(group)
+            .filter_map(|(verdict, transaction)| Some(((*verdict)?, transaction.writes)))
+            .collect();
+        let conflicts = verdicts.len() - accepted.len();
+        shared.counters.conflicts.fetch_add(conflicts as u64, Ordering::Relaxed);
+        let written = if accepted.is_empty() { Ok(()) } else { self.write(shared, &accepted, newest) };
         match written {
             Ok(()) => {
-                self.committed(shared, newest, count);
+                self.committed(shared, newest, accepted.len() as u64);
                 verdicts.into_iter().map(|verdict| verdict.ok_or(CommitError::Conflict)).collect()
             }
             Err(failure) => {
@@ -172,24 +176,22 @@ impl Writer {
         Some(*newest)
     }
 
-    fn write<'a>(
+    fn write(
         &self,
-        group: impl Iterator<Item = &'a Transaction>,
+        shared: &Shared,
+        group: &[(CommitIndex, Vec<Write>)],
         index: CommitIndex,
     ) -> Result<(), Failure> {
+        shared.timeline.announce(self.index, group);
         self.write_entries(group, index).map_err(Failure::BeforeCommit)?;
         self.run("COMMIT").map_err(Failure::AtCommit)
     }
 
-    fn write_entries<'a>(
-        &self,
-        group: impl Iterator<Item = &'a Transaction>,
-        index: CommitIndex,
-    ) -> rusqlite::Result<()> {
+    fn write_entries(&self, group: &[(CommitIndex, Vec<Write>)], index: CommitIndex) -> rusqlite::Result<()> {
         self.run("BEGIN IMMEDIATE")?;
         let mut put = self.connection.prepare_cached("REPLACE INTO entries VALUES (?1, ?2)")?;
         let mut remove = self.connection.prepare_cached("DELETE FROM entries WHERE key = ?1")?;
-        for write in group.flat_map(|transaction| &transaction.writes) {
+        for write in group.iter().flat_map(|(_, writes)| writes) {
             match &write.value {
                 Some(value) => put.execute([&write.key, value])?,
                 None => remove.execute([&write.key])?,
@@ -208,7 +210,7 @@ impl Writer {
             return;
         }
         self.index = newest;
-        shared.publish(newest);
+        shared.timeline.publish(newest);
         shared.counters.commits.fetch_add(1, Ordering::Relaxed);
         shared.counters.transactions.fetch_add(transactions, Ordering::Relaxed);
         shared.keeper.committed(self.log_pages.load(Ordering::Relaxed));
@@ -218,8 +220,10 @@ impl Writer {
     fn undo(&mut self, shared: &Shared, stays_open: bool) {
         let rolled_back = self.connection.is_autocommit() || self.run("ROLLBACK").is_ok();
         if !(stays_open && rolled_back) {
-            shared.close();
+            // Whether views of the database show it, nobody knows: no more of them are taken.
+            return shared.close();
         }
+        shared.timeline.begin(self.index);
         self.window.reset(self.index);
     }
 
@@ -234,12 +238,14 @@ impl Writer {
             return Err(StorageError::Closed);
         }
         let index = CommitIndex(self.index.max(above).0 + 1);
+        shared.timeline.suspend();
         let loaded = self.load(index, entries);
         let written = loaded
             .and_then(|()| self.run("COMMIT").map_err(|error| ReplaceError::Sql(Failure::AtCommit(error))));
         let error = match written {
             Ok(()) => {
                 self.window.reset(index);
+                shared.timeline.begin(index);
                 self.committed(shared, index, 1);
                 return Ok(index);
             }

@@ -2,13 +2,16 @@
 //!
 //! One connection writes. A thread gathers the transactions that wait into one SQLite transaction, so that they share
 //! one disk sync; another thread moves the write-ahead log into the database, off the path of commits, and keeps the
-//! rollback guard. Readers are pooled connections, one for each open snapshot.
+//! rollback guard. Readers are pooled connections, one for each open snapshot; they stay on the commit that they saw first,
+//! and what was committed since is read from memory (`recent.rs`).
 
 mod committer;
 mod database;
 mod folder;
 mod keeper;
 mod readers;
+mod recent;
+mod rows;
 
 use crate::conflict::ConflictWindow;
 use crate::{
@@ -20,6 +23,7 @@ use folder::{DataFolder, Guard};
 use keeper::Keeper;
 use parking_lot::Mutex;
 use readers::Readers;
+use recent::{Bounds, Timeline};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +50,10 @@ pub struct EmbeddedOptions {
     /// Pages kept in memory by each pooled reader, in bytes. As many readers stay open as snapshots were held at once,
     /// up to 32.
     pub reader_cache_bytes: u32,
+    /// Changes that are kept in memory, so that readers need not begin anew after each commit, in bytes.
+    pub recent_bytes: usize,
+    /// Rows that were read and are kept in memory, in bytes.
+    pub row_cache_bytes: usize,
     pub durability: Durability,
     /// The newest commit known from elsewhere (an audit log). An older database is refused.
     pub minimum_index: Option<CommitIndex>,
@@ -76,6 +84,8 @@ impl Default for EmbeddedOptions {
         Self {
             writer_cache_bytes: 16 << 20,
             reader_cache_bytes: 4 << 20,
+            recent_bytes: 8 << 20,
+            row_cache_bytes: 8 << 20,
             durability: Durability::Disk,
             minimum_index: None,
             rollback: Rollback::Refuse,
@@ -139,8 +149,8 @@ pub struct Stats {
 struct Shared {
     folder: DataFolder,
     store_id: StoreId,
-    /// The newest completed commit.
-    published: AtomicU64,
+    /// The newest completed commit, and those before it that are in memory.
+    timeline: Timeline,
     closed: AtomicBool,
     queue: Queue,
     /// Held for the time of one commit, of a replacement, or of a checkpoint that must not be overtaken.
@@ -194,7 +204,10 @@ impl EmbeddedStorage {
             readers: Readers::new(path.clone(), options.reader_cache_bytes),
             folder,
             store_id,
-            published: AtomicU64::new(index.0),
+            timeline: Timeline::new(
+                Bounds { changes: options.recent_bytes, rows: options.row_cache_bytes },
+                index,
+            ),
             closed: AtomicBool::new(false),
             queue: Queue::default(),
             writer: Mutex::new(writer),
@@ -286,11 +299,7 @@ impl Drop for EmbeddedStorage {
 
 impl Shared {
     fn index(&self) -> CommitIndex {
-        CommitIndex(self.published.load(Ordering::Acquire))
-    }
-
-    fn publish(&self, index: CommitIndex) {
-        self.published.store(index.0, Ordering::Release);
+        self.timeline.index()
     }
 
     fn is_closed(&self) -> bool {
@@ -310,7 +319,7 @@ impl Storage for EmbeddedStorage {
         if self.is_closed() {
             return Err(StorageError::Closed);
         }
-        Ok(Box::new(self.shared.readers.snapshot(&self.shared.published)?))
+        Ok(Box::new(self.shared.readers.snapshot(&self.shared.timeline)?))
     }
 
     fn submit(&self, transaction: Transaction, done: Completion) {

@@ -1,12 +1,15 @@
-//! Snapshots: pooled connections, each with one read transaction.
+//! Snapshots: pooled connections, each with one read transaction, and what was committed since in memory.
 
 use super::database::{connect, read_index};
-use super::{AtomicU64, Durability, Ordering};
+use super::recent::{Era, Timeline};
+use super::{Durability, Ordering};
 use crate::{CommitIndex, Snapshot, StorageError, Visit};
 use parking_lot::Mutex;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 /// Connections that stay open for the next snapshot.
@@ -31,14 +34,18 @@ struct Idle {
     readers: Vec<Reader>,
     /// A checkpoint waits for all views to end: none is kept open for the next snapshot.
     draining: bool,
+    /// Counts how often views were released: those that were in use then end when they are put back.
+    releases: u64,
 }
 
 struct Reader {
     connection: Connection,
     /// The commit that the open read transaction sees; None if none is open.
     ///
-    /// A reader is put back with its transaction open: as long as no commit happens, the next snapshot is the same.
+    /// A reader is put back with its transaction open: the next snapshot goes on with it, in the same era.
     view: Option<CommitIndex>,
+    /// See [`Idle::releases`].
+    releases: u64,
 }
 
 impl Readers {
@@ -46,23 +53,31 @@ impl Readers {
         Self { path, cache_bytes, idle: Mutex::default(), open: AtomicUsize::new(0) }
     }
 
-    /// A snapshot that sees at least everything in `published` as it is at the call.
-    pub(super) fn snapshot(&self, published: &AtomicU64) -> Result<EmbeddedSnapshot<'_>, StorageError> {
-        let newest = CommitIndex(published.load(Ordering::Acquire));
+    /// A snapshot of the newest commit.
+    pub(super) fn snapshot(&self, timeline: &Timeline) -> Result<EmbeddedSnapshot<'_>, StorageError> {
         let mut reader = self.take()?;
-        let index = match reader.view {
-            Some(index) if index == newest => index,
-            _ => reader.renew().map_err(|error| {
+        let mut moment = timeline.now(reader.view);
+        if !moment.is_served_by(reader.view) {
+            if let Err(error) = reader.renew() {
                 self.open.fetch_sub(1, Ordering::Relaxed);
-                read_error(&error)
-            })?,
+                return Err(read_error(&error));
+            }
+            moment = timeline.now(reader.view);
+        }
+        // If not even the new view reaches the era, it is a snapshot by itself.
+        let (index, era) = match moment.is_served_by(reader.view) {
+            true => (moment.index, moment.era),
+            false => (reader.view.unwrap_or(moment.index), None),
         };
-        Ok(EmbeddedSnapshot { readers: self, reader: Some(reader), index })
+        Ok(EmbeddedSnapshot { readers: self, reader: Some(reader), index, era })
     }
 
-    /// Ends the read transactions that are kept open between snapshots: they hold up the checkpoint.
+    /// Ends the read transactions that are kept open between snapshots, those of open snapshots as soon as these end: they
+    /// hold up the checkpoint.
     pub(super) fn release_idle(&self) {
-        self.idle.lock().readers.retain_mut(|reader| reader.end().is_ok());
+        let mut idle = self.idle.lock();
+        idle.releases += 1;
+        idle.readers.retain_mut(|reader| reader.end().is_ok());
     }
 
     /// While `work` runs, a read transaction ends with its snapshot.
@@ -97,16 +112,19 @@ impl Readers {
 
     fn take(&self) -> Result<Reader, StorageError> {
         let open = self.open.fetch_add(1, Ordering::Relaxed);
-        if let Some(reader) = self.idle.lock().readers.pop() {
-            return Ok(reader);
+        let mut idle = self.idle.lock();
+        let releases = idle.releases;
+        if let Some(reader) = idle.readers.pop() {
+            return Ok(Reader { releases, ..reader });
         }
+        drop(idle);
         let connection = if open < OPEN_MAX {
             connect(&self.path, self.cache_bytes, Durability::Disk).map_err(|error| read_error(&error))
         } else {
             Err(StorageError::Failed(format!("more than {OPEN_MAX} snapshots are open")))
         };
         match connection {
-            Ok(connection) => Ok(Reader { connection, view: None }),
+            Ok(connection) => Ok(Reader { connection, view: None, releases }),
             Err(error) => {
                 self.open.fetch_sub(1, Ordering::Relaxed);
                 Err(error)
@@ -117,7 +135,8 @@ impl Readers {
     fn put_back(&self, mut reader: Reader) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         let mut idle = self.idle.lock();
-        let usable = !idle.draining || reader.end().is_ok();
+        let stays = !idle.draining && idle.releases == reader.releases;
+        let usable = stays || reader.end().is_ok();
         if usable && idle.readers.len() < IDLE_MAX {
             idle.readers.push(reader);
         }
@@ -126,12 +145,11 @@ impl Readers {
 
 impl Reader {
     /// Begins a read transaction on the newest commit; reading the index fixes it.
-    fn renew(&mut self) -> rusqlite::Result<CommitIndex> {
+    fn renew(&mut self) -> rusqlite::Result<()> {
         self.end()?;
         self.run("BEGIN")?;
-        let index = read_index(&self.connection)?;
-        self.view = Some(index);
-        Ok(index)
+        self.view = Some(read_index(&self.connection)?);
+        Ok(())
     }
 
     fn end(&mut self) -> rusqlite::Result<()> {
@@ -170,16 +188,32 @@ fn blob<'row>(row: &'row Row<'_>, column: usize) -> rusqlite::Result<&'row [u8]>
     }
 }
 
+/// A view of the database, and the changes between it and `index`.
 pub(super) struct EmbeddedSnapshot<'a> {
     readers: &'a Readers,
     /// None only while it is dropped.
     reader: Option<Reader>,
     index: CommitIndex,
+    /// None: the view is of `index` itself.
+    era: Option<Arc<Era>>,
 }
 
 impl EmbeddedSnapshot<'_> {
     fn reader(&self) -> Result<&Reader, StorageError> {
         self.reader.as_ref().ok_or(StorageError::Closed)
+    }
+
+    fn read_database(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.reader()?.read(key).map_err(|error| read_error(&error))
+    }
+
+    fn scan_database(
+        &self,
+        start: &[u8],
+        end: Option<&[u8]>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StorageError> {
+        self.reader()?.scan(start, end, visit).map_err(|error| read_error(&error))
     }
 }
 
@@ -189,11 +223,43 @@ impl Snapshot for EmbeddedSnapshot<'_> {
     }
 
     fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        self.reader()?.read(key).map_err(|error| read_error(&error))
+        let Some(era) = &self.era else { return self.read_database(key) };
+        if let Some(value) = era.change(key, self.index) {
+            return Ok(value);
+        }
+        if let Some(value) = era.rows().find(key) {
+            return Ok(value);
+        }
+        let value = self.read_database(key)?;
+        // The key did not change between the era's base and this snapshot: what the view has is what the base had.
+        era.rows().keep(key, value.as_deref());
+        Ok(value)
     }
 
     fn scan(&self, start: &[u8], end: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StorageError> {
-        self.reader()?.scan(start, end, visit).map_err(|error| read_error(&error))
+        let Some(era) = &self.era else { return self.scan_database(start, end, visit) };
+        let mut changes = era.changes(start, end, self.index);
+        let mut flow = ControlFlow::Continue(());
+        self.scan_database(start, end, &mut |key, value| {
+            while let Some((changed, new)) = changes.next_below(Some(key)) {
+                flow = new.map_or(ControlFlow::Continue(()), |new| visit(&changed, &new));
+                if flow.is_break() {
+                    return flow;
+                }
+            }
+            flow = match changes.next_of(key) {
+                Some(Some(new)) => visit(key, &new),
+                Some(None) => ControlFlow::Continue(()),
+                None => visit(key, value),
+            };
+            flow
+        })?;
+        while flow.is_continue()
+            && let Some((changed, new)) = changes.next_below(None)
+        {
+            flow = new.map_or(ControlFlow::Continue(()), |new| visit(&changed, &new));
+        }
+        Ok(())
     }
 }
 

@@ -1,9 +1,9 @@
 //! What audit learns of a request. Nothing is answered before its record is written.
 
 use crate::audit::{
-    AuditError, AuthFacts, Broker, BrokerOptions, CallerFacts, CheckpointSigner, DataFacts, DeviceConfig,
-    HeaderFacts, MountFacts, Permissions, Receipt, Record, RequestFacts, ResponseFacts, SinkFactory,
-    WrapFacts,
+    self, AuditError, AuthFacts, Broker, BrokerOptions, CallerFacts, CheckpointSigner, DataFacts,
+    DeviceConfig, HeaderFacts, MountFacts, Permissions, Receipt, Record, RequestFacts, ResponseFacts,
+    SinkFactory, Target, WrapFacts,
 };
 use crate::backend::Class;
 use crate::barrier::Keys;
@@ -13,23 +13,16 @@ use crate::kernel::Kernel;
 use crate::pipeline::Routed;
 use crate::request::{Data, Request, Response};
 use crate::system;
-use crate::transaction::Intent;
+use crate::transaction::{Intent, Tx};
 use std::sync::Arc;
 use strongroom_crypto::mac::MacKey;
 use strongroom_crypto::sign::SigningKey;
 use strongroom_secret::Timestamp;
 
 /// What the server's configuration says to audit.
+#[derive(Default)]
 pub struct AuditParts {
     pub permissions: Permissions,
-    /// Makes the sinks that need a network library.
-    pub sinks: fn() -> SinkFactory,
-}
-
-impl Default for AuditParts {
-    fn default() -> Self {
-        Self { permissions: Permissions::default(), sinks: SinkFactory::default }
-    }
 }
 
 /// A request as far as it has come.
@@ -47,6 +40,36 @@ pub(crate) fn signing_key(keys: &Keys) -> (String, SigningKey) {
 }
 
 impl Kernel {
+    /// Refuses a store that is older than what an audit file has signed: it was put back. Signatures of other servers
+    /// do not count, so nobody who can write to a log keeps a server from opening.
+    pub(crate) fn check_age(&self, tx: &mut Tx<'_>, keys: &Keys) -> Result<(), Error> {
+        let found = tx.index().0;
+        let key = signing_key(keys).1.verifying_key();
+        for entry in system::audit_entries(tx)? {
+            let Ok(Target::File { path, .. }) =
+                DeviceConfig::parse(&entry.kind, &entry.options).map(|config| config.target)
+            else {
+                continue;
+            };
+            // A file that is gone or cannot be read says nothing; that its device fails is said elsewhere.
+            let signed = audit::signed_store_index(&path, &key).ok().flatten().unwrap_or_default();
+            if signed <= found {
+                continue;
+            }
+            let path = path.display();
+            let message = format!(
+                "the store is at commit {found}, and the audit log {path} has signed commit {signed}: the store was \
+                 put back to an older state. Restore the newest snapshot, or accept the loss by starting once with \
+                 accept_rollback = true"
+            );
+            if !self.settings.accept_rollback {
+                return Err(Error::new(ErrorKind::Unavailable, message));
+            }
+            tracing::warn!("accepted: {message}");
+        }
+        Ok(())
+    }
+
     /// Starts the enabled devices of a server that was just opened.
     pub(crate) fn start_audit(&self, keys: &Arc<Keys>) -> Result<Arc<Broker>, Error> {
         let (key_id, key) = signing_key(keys);
@@ -57,7 +80,7 @@ impl Kernel {
                 sign: Box::new(move |message| key.sign(message)),
                 store_index: Box::new(move || storage.snapshot().map_or(0, |snapshot| snapshot.index().0)),
             }),
-            sinks: (self.audit_parts.sinks)(),
+            sinks: SinkFactory::with_http(self.surroundings.outbound.clone()),
             permissions: self.audit_parts.permissions.clone(),
             ..BrokerOptions::new(self.clock.clone(), MacKey::new(&keys.keyring.derive("audit values")))
         };
@@ -85,7 +108,7 @@ impl Kernel {
         let request = walked.record(now, result.as_ref().err(), &headers);
         let response = Record { response: Some(response_facts(result)), ..request.clone() };
         let receipt = broker.submit(&[request, response]);
-        receipt.await.map_err(|error| unrecorded(&error))
+        receipt.await.map_err(|error| unrecorded(walked, &causes(&error)))
     }
 
     /// Hands the record that a request came, and whether it was refused, to the devices. An error means that none of
@@ -97,7 +120,7 @@ impl Kernel {
     ) -> Result<Option<Receipt>, Error> {
         let Some(broker) = self.broker() else { return Ok(None) };
         if !broker.is_working() {
-            return Err(Error::new(ErrorKind::Internal, UNRECORDED).with_detail("no audit device works"));
+            return Err(unrecorded(walked, &broker.causes()));
         }
         let headers = self.live.audited_headers(walked.request);
         Ok(Some(broker.submit(&[walked.record(self.now(), refusal, &headers)])))
@@ -126,16 +149,26 @@ impl Kernel {
     }
 }
 
-const UNRECORDED: &str = "the request could not be audited: see the audit devices";
+/// Who has a token is told which devices failed and why: an operator must see it where the refusal is seen.
+fn unrecorded(walked: &Walked<'_>, causes: &str) -> Error {
+    let text = match walked.caller {
+        Some(_) => format!("the request could not be audited: {causes}"),
+        None => "the request could not be audited: see the audit devices".to_owned(),
+    };
+    Error::new(ErrorKind::Internal, text).with_detail(format!("no audit device took the record: {causes}"))
+}
 
-fn unrecorded(error: &AuditError) -> Error {
-    Error::new(ErrorKind::Internal, UNRECORDED).with_detail(error.to_string())
+fn causes(error: &AuditError) -> String {
+    match error {
+        AuditError::Unavailable { causes, .. } => causes.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// Waits until a record is written.
-pub(crate) async fn written(receipt: Option<Receipt>) -> Result<(), Error> {
+pub(crate) async fn written(receipt: Option<Receipt>, walked: &Walked<'_>) -> Result<(), Error> {
     match receipt {
-        Some(receipt) => receipt.await.map_err(|error| unrecorded(&error)),
+        Some(receipt) => receipt.await.map_err(|error| unrecorded(walked, &causes(&error))),
         None => Ok(()),
     }
 }

@@ -55,6 +55,8 @@ pub struct KernelSettings {
     pub program_version: String,
     /// Whether a 403 says which rule is missing, to callers who could read it anyway.
     pub explain_denials: bool,
+    /// Open a store that is older than what audit has signed.
+    pub accept_rollback: bool,
     pub api_address: String,
     /// `file`, `inmem`, `postgresql`: for `sys/seal-status`.
     pub storage_type: String,
@@ -72,6 +74,7 @@ impl Default for KernelSettings {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             explain_denials: true,
+            accept_rollback: false,
             api_address: String::new(),
             storage_type: "file".to_owned(),
         }
@@ -200,6 +203,7 @@ impl Kernel {
         let topology = Arc::new(Topology::load(&mut tx, &self.registry, None)?);
         self.quotas.load(&mut tx)?;
         self.live.load(&mut tx)?;
+        self.check_age(&mut tx, &keys)?;
         drop(tx);
         self.policies.advance();
         self.callers.clear();

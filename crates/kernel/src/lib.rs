@@ -22,6 +22,7 @@ mod maintenance;
 mod metrics;
 mod mounts;
 mod namespaces;
+mod outbound;
 mod pipeline;
 mod policies;
 pub mod policy;
@@ -50,6 +51,7 @@ pub use kernel::{Kernel, KernelParts, KernelSettings};
 pub use leases::LeaseRecord;
 pub use mounts::{Mount, MountConfig, MountRecord, UserLockoutConfig};
 pub use namespaces::{Namespace, NamespaceRecord};
+pub use outbound::{Outbound, OutboundError, OutboundRequest, OutboundResponse};
 pub use request::{
     Auth, Body, Client, Data, Fields, LeaseGrant, LoginGrant, Operation, Request, Response, WrapInfo,
 };

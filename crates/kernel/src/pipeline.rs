@@ -113,7 +113,8 @@ impl Kernel {
             Err(error) => Err(error.into()),
         };
         let answered = self.audit_response(&walked, &outcome);
-        Some(audit_trail::written(requested).await.and(audit_trail::written(answered).await).and(outcome))
+        let recorded = audit_trail::written(requested, &walked).await;
+        Some(recorded.and(audit_trail::written(answered, &walked).await).and(outcome))
     }
 
     /// Which mounts and namespaces there are is nothing for somebody without a valid token: to them everything that

@@ -1,6 +1,7 @@
 //! What the kernel is told of the program and the machine around it, and may change there: both come in from the
 //! composition root, for the kernel reads no files and owns no log.
 
+use crate::outbound::{self, Outbound};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub struct Surroundings {
     /// Processors, memory, disks and uptime, under the names of `sys/host-info`.
     pub host: Box<dyn Fn() -> Map<String, Value> + Send + Sync>,
     pub log: LogControl,
+    /// Asks other servers over HTTP.
+    pub outbound: Outbound,
 }
 
 /// The log's levels, which `sys/loggers` reads and changes until the next start.
@@ -92,8 +95,12 @@ fn all(level: LogLevel) -> LogLevels {
 }
 
 impl Default for Surroundings {
-    /// Knows nothing of the machine; its log takes any level and writes nothing.
+    /// Knows nothing of the machine and reaches no other; its log takes any level and writes nothing.
     fn default() -> Self {
-        Self { host: Box::new(Map::new), log: LogControl::new(LogLevel::Info, |_| ()) }
+        Self {
+            host: Box::new(Map::new),
+            log: LogControl::new(LogLevel::Info, |_| ()),
+            outbound: outbound::unreachable(),
+        }
     }
 }

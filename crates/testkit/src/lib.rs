@@ -14,6 +14,8 @@ mod entropy;
 #[cfg(feature = "server")]
 pub mod hostile;
 #[cfg(feature = "server")]
+pub mod outbound;
+#[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
 pub mod simulation;

@@ -1,9 +1,10 @@
 //! A whole server in this process: the kernel over a store in memory, with a clock that is told and seeded entropy.
 
-use crate::{FakeClock, SeededEntropy};
+use crate::{FakeClock, SeededEntropy, outbound};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom_kernel::audit::Permissions;
 use strongroom_kernel::{
     AuditParts, Auth, Backend, Body, Client, Data, Error, Fields, Kernel, KernelParts, KernelSettings,
     Operation, Request, Response, Seal, Sharing, Surroundings, WrapInfo,
@@ -38,9 +39,9 @@ pub fn new_kernel(
         entropy: Arc::new(SeededEntropy::new(seed)),
         backends,
         seal,
-        audit: AuditParts::default(),
+        audit: AuditParts { permissions: Permissions { network: true, ..Permissions::default() } },
         settings,
-        surroundings: Surroundings::default(),
+        surroundings: Surroundings { outbound: outbound::outbound(), ..Surroundings::default() },
     })
 }
 

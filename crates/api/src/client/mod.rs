@@ -5,11 +5,13 @@ mod error;
 mod kv;
 mod tls;
 mod transport;
+mod web;
 
 pub use address::Address;
 pub use error::{ClientError, ServerError, ServerErrorKind};
 pub use kv::{KvMount, KvVersion};
 pub use tls::{TlsOptions, Verification};
+pub use web::{WebClient, WebRequest};
 
 use crate::{ErrorBody, Health, InitAnswer, InitRequest, Leader, Response, SealStatus};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -21,7 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use strongroom_secret::{SecretBytes, SecretString};
 use transport::{NameResolver, NoResolver, SocketConnector, TlsConnector};
+use ureq::config::ConfigBuilder;
 use ureq::http;
+use ureq::typestate::AgentScope;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
 use ureq::{Agent, Body, Proxy, SendBody};
 use zeroize::Zeroize;
@@ -419,28 +423,30 @@ impl Client {
     }
 
     fn failure(&self, url: &str, error: ureq::Error) -> ClientError {
-        let address = self.config.address.to_string();
-        match error {
-            ureq::Error::Timeout(_) => {
-                ClientError::Timeout { address, seconds: self.config.timeout.as_secs() }
-            }
-            ureq::Error::Io(error) => io_failure(address, &error),
-            ureq::Error::HostNotFound => {
-                ClientError::Unreachable { address, reason: "the host's name is not known".to_owned() }
-            }
-            ureq::Error::ConnectionFailed => {
-                ClientError::Unreachable { address, reason: "no connection was made".to_owned() }
-            }
-            ureq::Error::ConnectProxyFailed(reason) => {
-                ClientError::Unreachable { address, reason: format!("the proxy refused: {reason}") }
-            }
-            ureq::Error::InvalidProxyUrl => {
-                ClientError::Unreachable { address, reason: "the proxy's address is not usable".to_owned() }
-            }
-            ureq::Error::Tls(reason) => ClientError::Tls { address, reason: reason.to_owned() },
-            ureq::Error::Other(error) => ClientError::Tls { address, reason: error.to_string() },
-            other => ClientError::BadResponse { url: url.to_owned(), reason: other.to_string() },
+        transport_failure(self.config.address.to_string(), url, self.config.timeout, error)
+    }
+}
+
+/// Why there was no answer, in words.
+fn transport_failure(address: String, url: &str, timeout: Duration, error: ureq::Error) -> ClientError {
+    match error {
+        ureq::Error::Timeout(_) => ClientError::Timeout { address, seconds: timeout.as_secs() },
+        ureq::Error::Io(error) => io_failure(address, &error),
+        ureq::Error::HostNotFound => {
+            ClientError::Unreachable { address, reason: "the host's name is not known".to_owned() }
         }
+        ureq::Error::ConnectionFailed => {
+            ClientError::Unreachable { address, reason: "no connection was made".to_owned() }
+        }
+        ureq::Error::ConnectProxyFailed(reason) => {
+            ClientError::Unreachable { address, reason: format!("the proxy refused: {reason}") }
+        }
+        ureq::Error::InvalidProxyUrl => {
+            ClientError::Unreachable { address, reason: "the proxy's address is not usable".to_owned() }
+        }
+        ureq::Error::Tls(reason) => ClientError::Tls { address, reason: reason.to_owned() },
+        ureq::Error::Other(error) => ClientError::Tls { address, reason: error.to_string() },
+        other => ClientError::BadResponse { url: url.to_owned(), reason: other.to_string() },
     }
 }
 
@@ -450,13 +456,18 @@ enum Limit {
     None,
 }
 
-fn agent(config: &ClientConfig) -> Result<Agent, ClientError> {
-    let mut builder = Agent::config_builder()
+/// Every status is an answer, redirects are the caller's business.
+fn agent_settings() -> ConfigBuilder<AgentScope> {
+    Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
         .max_redirects(0)
         .max_redirects_will_error(false)
-        .user_agent(concat!("strongroom/", env!("CARGO_PKG_VERSION")));
+        .user_agent(concat!("strongroom/", env!("CARGO_PKG_VERSION")))
+}
+
+fn agent(config: &ClientConfig) -> Result<Agent, ClientError> {
+    let mut builder = agent_settings();
     if let Some(path) = config.address.socket() {
         let settings = builder.proxy(None).build();
         return Ok(Agent::with_parts(settings, SocketConnector { path: path.to_owned() }, NoResolver));

@@ -5,6 +5,7 @@ mod dev;
 mod hardening;
 mod host;
 mod logging;
+mod outbound;
 mod seal;
 mod snapshots;
 
@@ -119,7 +120,7 @@ impl Parts {
         let host = Box::new(move || host::facts(folder.as_deref(), host_clock.now()));
         Ok(Self {
             clock,
-            surroundings: parking_lot::Mutex::new(Surroundings { host, log }),
+            surroundings: parking_lot::Mutex::new(Surroundings { host, log, outbound: outbound::outbound() }),
             storage: open_store(&config.store, &*entropy)?,
             entropy,
             seal: parking_lot::Mutex::new(Some(seal)),
@@ -141,7 +142,6 @@ impl Parts {
                     network: config.audit_network,
                     ..Permissions::default()
                 },
-                ..AuditParts::default()
             },
             settings: KernelSettings {
                 cluster_name: config.cluster_name.clone(),
@@ -151,6 +151,7 @@ impl Parts {
                 version: API_VERSION.to_owned(),
                 program_version: env!("CARGO_PKG_VERSION").to_owned(),
                 explain_denials: config.explain_denials,
+                accept_rollback: matches!(config.store, Store::Embedded { accept_rollback: true, .. }),
                 api_address: config.api_address.clone(),
                 storage_type: match config.store {
                     Store::Embedded { .. } => "file".to_owned(),

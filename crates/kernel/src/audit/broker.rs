@@ -279,6 +279,14 @@ impl Broker {
         devices.list.is_empty() || devices.list.iter().any(|enabled| enabled.device.is_healthy())
     }
 
+    /// What is wrong with each device, for people.
+    pub fn causes(&self) -> String {
+        match self.devices.read().unavailable() {
+            AuditError::Unavailable { causes, .. } => causes,
+            other => other.to_string(),
+        }
+    }
+
     pub fn health(&self) -> Vec<DeviceHealth> {
         self.devices.read().list.iter().map(|enabled| enabled.device.health()).collect()
     }

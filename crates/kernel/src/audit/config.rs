@@ -139,7 +139,10 @@ pub enum SocketTransport {
 pub struct HttpTarget {
     pub uri: SecretString,
     pub headers: Vec<(String, SecretString)>,
+    /// For the whole exchange.
     pub write_timeout: Duration,
+    /// The authorities to trust, in place of the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl DeviceConfig {
@@ -226,12 +229,14 @@ impl Options<'_> {
     }
 
     fn write_timeout(&self) -> Result<Duration, AuditError> {
-        let Some(text) = self.text("write_timeout") else { return Ok(WRITE_TIMEOUT_DEFAULT) };
+        let Some(text) = self.text("write_timeout").or_else(|| self.text("timeout")) else {
+            return Ok(WRITE_TIMEOUT_DEFAULT);
+        };
         let timeout =
-            parse_duration(text).map_err(|error| AuditError::Option(format!("write_timeout: {error}")))?;
+            parse_duration(text).map_err(|error| AuditError::Option(format!("timeout: {error}")))?;
         match timeout.is_zero() || timeout > WRITE_TIMEOUT_MAX {
             true => Err(AuditError::Option(
-                "write_timeout must be more than zero and at most one minute".to_owned(),
+                "the timeout must be more than zero and at most one minute".to_owned(),
             )),
             false => Ok(timeout),
         }
@@ -353,5 +358,14 @@ fn http_target(options: &Options<'_>) -> Result<Target, AuditError> {
             values.into_iter().map(move |value| (name.clone(), SecretString::new(value)))
         })
         .collect();
-    Ok(Target::Http(HttpTarget { uri: uri.into(), headers, write_timeout: options.write_timeout()? }))
+    let ca_file = options.text("tls_ca_cert").filter(|path| !path.is_empty()).map(PathBuf::from);
+    if ca_file.as_ref().is_some_and(|path| !path.is_absolute()) {
+        return Err(AuditError::Option("tls_ca_cert must be an absolute path".to_owned()));
+    }
+    Ok(Target::Http(HttpTarget {
+        uri: uri.into(),
+        headers,
+        write_timeout: options.write_timeout()?,
+        ca_file,
+    }))
 }

@@ -381,6 +381,7 @@ impl Worker {
             Ok(point) => {
                 self.progress.chain.point = point;
                 self.progress.known = Some(point);
+                self.device.queue.lock().last_line = Some(point);
             }
             Err(start) => {
                 if self.progress.known.is_some() || start.ends_torn_line {

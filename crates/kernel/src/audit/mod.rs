@@ -11,6 +11,7 @@ mod broker;
 mod chain;
 mod config;
 mod device;
+mod http_sink;
 mod lines;
 mod mask;
 mod record;
@@ -38,5 +39,6 @@ pub use search::{Match, Outcome, Query, RecordKind, Search};
 pub use sink::{AuditSink, SinkFactory, Tail};
 pub use table::write_table;
 pub use verify::{
-    Break, BreakKind, CheckpointSeen, Report, Restart, SignatureState, Verifier, VerifyOptions, verify,
+    Break, BreakKind, CheckpointSeen, Report, Restart, SignatureState, Verifier, VerifyOptions,
+    signed_store_index, verify,
 };

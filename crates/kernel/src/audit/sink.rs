@@ -1,7 +1,9 @@
 //! Where a device's bytes go: files, the local syslog, sockets. What needs an HTTP client comes from outside.
 
-use super::config::{HttpTarget, SocketTransport, Target};
+use super::config::{SocketTransport, Target};
+use super::http_sink::HttpSink;
 use super::lines::LINE_BYTES_MAX;
+use crate::outbound::Outbound;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
@@ -38,16 +40,18 @@ pub enum Tail {
     },
 }
 
-type MakeSink<T> = Box<dyn Fn(T) -> io::Result<Box<dyn AuditSink>> + Send + Sync>;
-
-/// Makes the sinks that the kernel has no means for.
+/// Makes sinks; what those on the network go through comes from outside.
 #[derive(Default)]
 pub struct SinkFactory {
-    /// Posts each batch as `application/x-ndjson` and takes any status below 300 for success.
-    pub http: Option<MakeSink<HttpTarget>>,
+    http: Option<Outbound>,
 }
 
 impl SinkFactory {
+    /// A factory that makes sinks of the kind `http` too.
+    pub fn with_http(outbound: Outbound) -> Self {
+        Self { http: Some(outbound) }
+    }
+
     pub(super) fn make(&self, target: Target) -> io::Result<Box<dyn AuditSink>> {
         Ok(match target {
             Target::Stdout => Box::new(StdoutSink),
@@ -58,7 +62,7 @@ impl SinkFactory {
                 Box::new(SocketSink { address, transport, write_timeout, connection: None })
             }
             Target::Http(target) => match &self.http {
-                Some(make) => make(target)?,
+                Some(outbound) => Box::new(HttpSink::new(target, outbound.clone())),
                 None => {
                     return Err(io::Error::other("this server was built without an HTTP client for audit"));
                 }

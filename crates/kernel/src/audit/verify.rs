@@ -4,7 +4,9 @@ use super::chain::{ChainPoint, Checkpoint, Link};
 use super::lines::{Lines, json_of, kind_of};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::io::{self, BufRead};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::path::Path;
 use strongroom_crypto::hash::sha256;
 use strongroom_crypto::sign::VerifyingKey;
 
@@ -414,6 +416,40 @@ impl<'a> Verifier<'a> {
             found: found.to_owned(),
         });
     }
+}
+
+/// The most that is read from the end of a log to find its newest checkpoint.
+const TAIL_BYTES_MAX: u64 = 64 << 20;
+
+/// The store's position in the newest checkpoint of a log file that is signed by `key`: the store was at least there.
+/// None if the end of the file has no such checkpoint.
+pub fn signed_store_index(path: &Path, key: &VerifyingKey) -> io::Result<Option<u64>> {
+    let mut file = File::open(path)?;
+    let start = file.metadata()?.len().saturating_sub(TAIL_BYTES_MAX);
+    file.seek(SeekFrom::Start(start))?;
+    let mut lines = Lines::new(BufReader::with_capacity(1 << 20, file));
+    let mut newest = None;
+    while let Some(line) = lines.next()? {
+        if kind_of(line.bytes) != Some("checkpoint") {
+            continue;
+        }
+        let Ok(own) = serde_json::from_slice::<OwnLine>(json_of(line.bytes)) else { continue };
+        let mut hash = [0; 32];
+        if hex::decode_to_slice(&own.hash, &mut hash).is_err() {
+            continue;
+        }
+        let checkpoint = Checkpoint {
+            time: &own.time,
+            device: &own.device,
+            point: ChainPoint { sequence: own.sequence, hash },
+            store_index: own.store_index,
+            key_id: &own.key_id,
+        };
+        if is_signed(&checkpoint, &own.signature, std::slice::from_ref(key)) {
+            newest = Some(own.store_index);
+        }
+    }
+    Ok(newest)
 }
 
 fn is_signed(checkpoint: &Checkpoint<'_>, signature: &str, keys: &[VerifyingKey]) -> bool {

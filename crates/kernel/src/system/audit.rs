@@ -1,6 +1,6 @@
 //! `sys/audit` and `sys/audit-hash`: the audit devices of the server.
 
-use crate::audit::{AuditTableEntry, Broker, DeviceConfig};
+use crate::audit::{AuditTableEntry, Broker, DeviceConfig, DeviceHealth};
 use crate::call::Call;
 use crate::effect::Effect;
 use crate::error::Error;
@@ -96,17 +96,53 @@ fn list(call: &mut Call<'_>) -> Result<Response, Error> {
             "path": entry.path,
             "type": entry.kind,
             "description": entry.description,
-            "options": entry.options,
+            "options": shown_options(&entry.options),
             "local": entry.local,
         });
-        if let (Some(map), Some(failure)) =
-            (shown.as_object_mut(), device.and_then(|device| device.failure.as_ref()))
-        {
-            map.insert("failure".into(), json!(failure));
+        if let (Some(map), Some(device)) = (shown.as_object_mut(), device) {
+            map.insert("health".into(), health_of(device));
+            if let Some(failure) = &device.failure {
+                map.insert("failure".into(), json!(failure));
+            }
         }
         map.insert(entry.path.clone(), shown);
     }
     Ok(Response::data(map).flattened())
+}
+
+/// How a device is, with the last line that it wrote: noted down elsewhere, it shows whether a log was cut off.
+fn health_of(device: &DeviceHealth) -> Value {
+    json!({
+        "healthy": device.healthy,
+        "since": device.since.rfc3339(),
+        "records_written": device.records_written,
+        "records_dropped": device.records_dropped,
+        "records_waiting": device.records_waiting,
+        "last_line": device.last_line.map(|line| {
+            json!({ "sequence": line.sequence, "hash": hex::encode(line.hash) })
+        }),
+    })
+}
+
+/// The options without what may be a credential: the values of headers, and a user in an address.
+fn shown_options(options: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut shown = options.clone();
+    if let Some(headers) = shown.get_mut("headers") {
+        let names: Map<String, Value> = serde_json::from_str::<Map<String, Value>>(headers)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, _)| (name, "(hidden)".into()))
+            .collect();
+        *headers = Value::Object(names).to_string();
+    }
+    if let Some(uri) = shown.get_mut("uri")
+        && let Some((scheme, rest)) = uri.split_once("://")
+        && let Some((_, host)) = rest.split('/').next().unwrap_or_default().rsplit_once('@')
+    {
+        let path = rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or_default();
+        *uri = format!("{scheme}://{host}{path}");
+    }
+    shown
 }
 
 fn enable(call: &mut Call<'_>) -> Result<Response, Error> {

@@ -68,6 +68,14 @@ pub fn sha256(message: &[u8]) -> [u8; SHA256_BYTES] {
     Sha256::digest(message).into()
 }
 
+/// SHA-1 (FIPS 180-4), broken as a protection: only for names that other programs have made with it.
+pub fn sha1(message: &[u8]) -> [u8; 20] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, message);
+    let mut bytes = [0; 20];
+    bytes.copy_from_slice(digest.as_ref());
+    bytes
+}
+
 /// A SHA-256 over a message that comes in pieces.
 #[derive(Clone, Default)]
 pub struct Sha256InProgress(Sha256);
@@ -134,6 +142,7 @@ mod tests {
             assert_eq!(hex::encode(HashAlgorithm::from_name(name).unwrap().digest(b"abc")), digest, "{name}");
         }
         assert_eq!(HashAlgorithm::from_name("md5"), None);
+        assert_eq!(hex::encode(sha1(b"abc")), "a9993e364706816aba3e25717850c26c9cd0d89d");
         assert_eq!(Sha256InProgress::new().with(b"a").with(b"bc").finish(), sha256(b"abc"));
     }
 }

@@ -3,12 +3,19 @@
 //!
 //! Nothing here reads the process environment, a clock or the system's randomness: they come in from the binary.
 
+mod at_once;
+pub mod cloud;
 pub mod compose;
 pub mod files;
 pub mod manifest;
+pub mod program;
 pub mod provider;
 pub mod sops;
 mod surroundings;
+#[cfg(test)]
+mod testing;
 pub mod value_type;
+mod web;
 
+pub use at_once::at_once;
 pub use surroundings::{Surroundings, Variables};

@@ -483,14 +483,19 @@ fn agent(config: &ClientConfig) -> Result<Agent, ClientError> {
             builder = builder.proxy(Some(proxy));
         }
     }
+    web_agent(builder.build(), config.address.uses_tls().then_some(&config.tls))
+}
+
+/// An agent over this client's connections (names, proxies, TLS), for services that are no Vault. Without TLS options it
+/// speaks plain HTTP alone, and reads no certificates.
+pub fn web_agent(settings: ureq::config::Config, tls: Option<&TlsOptions>) -> Result<Agent, ClientError> {
     let plain = ().chain(ConnectProxyConnector::default()).chain(TcpConnector::default());
-    if !config.address.uses_tls() {
-        return Ok(Agent::with_parts(builder.build(), plain, NameResolver::default()));
-    }
-    let tls = tls::client_config(&config.tls)?;
-    let wrapped =
-        plain.chain(TlsConnector { config: Arc::new(tls), server_name: config.tls.server_name.clone() });
-    Ok(Agent::with_parts(builder.build(), wrapped, NameResolver::default()))
+    let Some(options) = tls else {
+        return Ok(Agent::with_parts(settings, plain, NameResolver::default()));
+    };
+    let config = Arc::new(tls::client_config(options)?);
+    let wrapped = plain.chain(TlsConnector { config, server_name: options.server_name.clone() });
+    Ok(Agent::with_parts(settings, wrapped, NameResolver::default()))
 }
 
 /// What stays as it is in a path: RFC 3986's unreserved and sub-delimiters, and `/ : @`.

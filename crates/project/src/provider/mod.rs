@@ -3,10 +3,14 @@
 //! The manifest names providers; [`Kind`] turns a provider's table into a [`Provider`]; [`fetch_all`] asks several at
 //! once. Nothing is connected to, and no TLS is set up, before a remote provider is asked for something.
 
+mod aws_parameter_store;
+mod aws_secrets_manager;
 mod error;
 mod fetch;
 mod process;
+mod remote;
 mod settings;
+mod whole;
 
 pub use error::{ErrorKind, ProviderError};
 pub use fetch::{Batch, fetch_all};
@@ -227,22 +231,4 @@ pub enum Reach {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_read_as_they_are_written() {
-        for text in [
-            "kv/pay",
-            "kv/pay#stripe",
-            "kv/pay?version=3#stripe",
-            "arn:aws:x:y:secret:a/b-AbCdEf?version=AWSPREVIOUS",
-        ] {
-            assert_eq!(Address::parse(text).unwrap().to_string(), text);
-        }
-        assert_eq!(Address::parse("#x"), Err(AddressError::NoPath));
-        assert_eq!(Address::parse("x#"), Err(AddressError::NoKey));
-        assert_eq!(Address::parse("x?v=3"), Err(AddressError::Question));
-        assert_eq!(Address::parse("x?version="), Err(AddressError::Question));
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-use super::{Provider, process};
+use super::{Provider, aws_parameter_store, aws_secrets_manager, process, remote};
 use crate::surroundings::Surroundings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,9 @@ pub struct Kind {
     pub aliases: &'static [&'static str],
     /// One line.
     pub about: &'static str,
+    /// Those of this kind alone; `rules` has all.
     pub settings: &'static [Rule],
+    common: &'static [Rule],
     open: fn(&Checked<'_>, &Arc<Surroundings>) -> Result<Box<dyn Provider>, SettingsError>,
 }
 
@@ -84,7 +86,7 @@ impl SettingsError {
 }
 
 /// Every kind of provider.
-pub static KINDS: &[Kind] = &[process::KIND];
+pub static KINDS: &[Kind] = &[process::KIND, aws_secrets_manager::KIND, aws_parameter_store::KIND];
 
 impl Kind {
     pub(crate) const fn new(
@@ -93,7 +95,24 @@ impl Kind {
         settings: &'static [Rule],
         open: fn(&Checked<'_>, &Arc<Surroundings>) -> Result<Box<dyn Provider>, SettingsError>,
     ) -> Self {
-        Self { name, aliases: &[], about, settings, open }
+        Self { name, aliases: &[], about, settings, common: &[], open }
+    }
+
+    /// Other names that the manifest may use.
+    pub(crate) const fn also_called(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    /// A kind that reaches a service, with the settings of all of those.
+    pub(crate) const fn reaching_out(mut self) -> Self {
+        self.common = remote::RULES;
+        self
+    }
+
+    /// Every setting that it takes.
+    pub fn rules(&self) -> impl Iterator<Item = &'static Rule> {
+        self.settings.iter().chain(self.common)
     }
 
     pub fn named(name: &str) -> Option<&'static Self> {
@@ -104,12 +123,12 @@ impl Kind {
     pub fn check(&self, settings: &Settings) -> Vec<SettingsError> {
         let mut problems = Vec::new();
         for (name, setting) in settings {
-            match self.settings.iter().find(|rule| rule.name == name) {
+            match self.rules().find(|rule| rule.name == name) {
                 Some(rule) => problems.extend(rule.problem(setting)),
                 None => problems.push(self.unknown(name)),
             }
         }
-        let required = self.settings.iter().filter(|rule| rule.need == Need::Required);
+        let required = self.rules().filter(|rule| rule.need == Need::Required);
         for rule in required.filter(|rule| !settings.contains_key(rule.name)) {
             let message = format!("a provider of type {:?} needs {:?}: {}", self.name, rule.name, rule.about);
             problems.push(SettingsError { setting: None, message, hint: None });
@@ -131,7 +150,7 @@ impl Kind {
     }
 
     fn unknown(&self, name: &str) -> SettingsError {
-        let known: Vec<_> = self.settings.iter().map(|rule| rule.name).collect();
+        let known: Vec<_> = self.rules().map(|rule| rule.name).collect();
         let hint = match known.as_slice() {
             [] => "it takes no settings".to_owned(),
             known => format!("it takes {}", known.join(", ")),
@@ -186,7 +205,7 @@ impl Shape {
 /// Settings that have passed `Kind::check`.
 pub(crate) struct Checked<'a>(&'a Settings);
 
-#[expect(dead_code, reason = "the kinds that reach hosts read these")]
+#[expect(dead_code, reason = "for the other services")]
 impl<'a> Checked<'a> {
     pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
         match self.0.get(name)? {

@@ -15,7 +15,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("api", &["secret"]),
     ("http", &["api", "crypto", "kernel", "secret"]),
     ("formats", &["crypto", "secret"]),
-    ("project", &["api", "formats", "secret"]),
+    ("project", &["api", "crypto", "formats", "secret"]),
     ("detect", &["secret"]),
     ("scan", &["detect", "secret"]),
 ];

@@ -1,8 +1,8 @@
 //! Changes to a document: bytes are replaced, the result is parsed, and compared with what was meant.
 
-use super::tree::{Kind, NodeId, Span};
+use super::tree::{Kind, NodeId, Span, Style};
 use super::value::{Path, Scalar, Step, Value};
-use super::{Document, Limits, Node, Syntax, json};
+use super::{Document, Limits, Node, Syntax, json, yaml};
 use std::collections::HashMap;
 use strongroom_secret::SecretString;
 
@@ -89,7 +89,8 @@ impl Document {
         };
         let text = match syntax {
             Syntax::Json => json::fresh(one()?, indent),
-            Syntax::Yaml | Syntax::Toml | Syntax::Ini => Err("not yet"),
+            Syntax::Yaml => Ok(yaml::fresh(parts, indent)),
+            Syntax::Toml | Syntax::Ini => Err("not yet"),
         };
         let text = SecretString::new(text.map_err(ChangeError::Fresh)?);
         let limits = Limits { bytes_max: usize::MAX, ..Limits::default() };
@@ -117,16 +118,21 @@ impl Document {
     pub fn rewrite(&mut self, rewrites: &[(NodeId, Rewrite)]) -> Result<(), ChangeError> {
         let mut meant = Meant::default();
         let mut splices = Vec::with_capacity(rewrites.len());
+        let layout = yaml::layout(self);
         for (id, rewrite) in rewrites {
             let node = self.node(*id);
             if meant.rewritten.insert(*id, rewrite).is_some() {
                 return Err(node.impossible("it is changed twice at once"));
             }
-            splices.push(match (node.kind(), rewrite) {
-                (Kind::Scalar(_), Rewrite::Scalar(scalar)) => self.write_scalar(node, scalar)?,
-                (Kind::Comment(_), Rewrite::Comment(text)) => self.write_comment(node, text)?,
+            match (node.kind(), rewrite) {
+                (Kind::Scalar(_), Rewrite::Scalar(scalar)) => match self.syntax {
+                    Syntax::Json => splices.push(json::write_scalar(node, scalar)?),
+                    Syntax::Yaml => splices.extend(yaml::write_scalar(self, layout, node, scalar)),
+                    Syntax::Toml | Syntax::Ini => return Err(node.impossible("not yet")),
+                },
+                (Kind::Comment(_), Rewrite::Comment(text)) => splices.push(write_comment(node, text)?),
                 _ => return Err(node.impossible("only scalars and comments are rewritten")),
-            });
+            }
         }
         let path = rewrites.first().map(|(id, _)| self.node(*id).path()).unwrap_or_default();
         self.apply(path, splices, &meant)
@@ -140,6 +146,10 @@ impl Document {
             return self.replace(id, value);
         }
         let missing = || ChangeError::Missing(Path(path.to_vec()));
+        if let (Some(id), None) = (self.tree.parts.get(part).copied(), self.root(part)) {
+            let value = wrapped(path, value).ok_or_else(missing)?;
+            return self.add(Path(path.to_vec()), id, None, &value, Place::First);
+        }
         let mut depth = path.len();
         let parent = loop {
             depth = depth.checked_sub(1).ok_or_else(missing)?;
@@ -170,7 +180,8 @@ impl Document {
         let path = node.path();
         let splices = match self.syntax {
             Syntax::Json => json::replace(self, node, value)?,
-            Syntax::Yaml | Syntax::Toml | Syntax::Ini => return Err(node.impossible("not yet")),
+            Syntax::Yaml => yaml::replace(self, node, value)?,
+            Syntax::Toml | Syntax::Ini => return Err(node.impossible("not yet")),
         };
         self.apply(path, splices, &Meant { replaced: Some((id, value)), ..Meant::default() })
     }
@@ -222,7 +233,8 @@ impl Document {
         let entry = Entry { container, after, key, value };
         let splices = match self.syntax {
             Syntax::Json => json::insert(self, &entry)?,
-            Syntax::Yaml | Syntax::Toml | Syntax::Ini => {
+            Syntax::Yaml => yaml::insert(self, &entry)?,
+            Syntax::Toml | Syntax::Ini => {
                 return Err(ChangeError::Impossible { path, what: "not yet" });
             }
         };
@@ -239,25 +251,10 @@ impl Document {
         let path = node.path();
         let splices = match self.syntax {
             Syntax::Json => json::remove(self, node),
-            Syntax::Yaml | Syntax::Toml | Syntax::Ini => return Err(node.impossible("not yet")),
+            Syntax::Yaml => yaml::remove(self, node)?,
+            Syntax::Toml | Syntax::Ini => return Err(node.impossible("not yet")),
         };
         self.apply(path, splices, &Meant { removed: Some(id), ..Meant::default() })
-    }
-
-    fn write_scalar(&self, node: Node<'_>, scalar: &Scalar) -> Result<Splice, ChangeError> {
-        match self.syntax {
-            Syntax::Json => json::write_scalar(node, scalar),
-            Syntax::Yaml | Syntax::Toml | Syntax::Ini => Err(node.impossible("not yet")),
-        }
-    }
-
-    fn write_comment(&self, node: Node<'_>, text: &SecretString) -> Result<Splice, ChangeError> {
-        if text.expose().contains(['\n', '\r']) {
-            return Err(node.impossible("a comment is one line"));
-        }
-        let mark = node.raw().chars().next().unwrap_or('#');
-        let span = node.data().span;
-        Ok(Splice::new(span.start(), span.end(), format!("{mark}{}", text.expose())))
     }
 
     /// Replaces bytes, and keeps the result only if it is what was meant.
@@ -274,6 +271,15 @@ impl Document {
         *self = changed;
         Ok(())
     }
+}
+
+fn write_comment(node: Node<'_>, text: &SecretString) -> Result<Splice, ChangeError> {
+    if text.expose().contains(['\n', '\r']) {
+        return Err(node.impossible("a comment is one line"));
+    }
+    let mark = node.raw().chars().next().unwrap_or('#');
+    let span = node.data().span;
+    Ok(Splice::new(span.start(), span.end(), format!("{mark}{}", text.expose())))
 }
 
 impl Node<'_> {
@@ -378,6 +384,10 @@ impl Comparison<'_> {
             before.kind() == after.kind() && before.tag() == after.tag() && before.anchor() == after.anchor();
         same && match before.kind() {
             Kind::Map | Kind::List => self.values_hold(old, new),
+            // The raw text of a block scalar has the comment in its header.
+            _ if matches!(before.style(), Style::Literal | Style::Folded) => {
+                before.scalar() == after.scalar()
+            }
             _ => before.raw() == after.raw() && before.scalar() == after.scalar(),
         }
     }

@@ -430,7 +430,7 @@ pub(super) fn remove(document: &Document, node: Node<'_>) -> Vec<Splice> {
 }
 
 fn entry_start(tree: &Tree, id: NodeId) -> usize {
-    tree.key(id).map_or(tree.node(id).span.start(), |key| key.span.start())
+    tree.node(id).lead as usize
 }
 
 /// The spaces and tabs at the beginning of the line of a byte.

@@ -33,6 +33,7 @@ mod change;
 mod json;
 mod tree;
 mod value;
+mod yaml;
 
 pub use change::{ChangeError, Indent, Place, Rewrite};
 pub use tree::{KeyKind, Kind, NodeId, Placement, Style};
@@ -116,7 +117,8 @@ impl Document {
         }
         let parsed = match syntax {
             Syntax::Json => json::parse(text.expose(), limits),
-            Syntax::Yaml | Syntax::Toml | Syntax::Ini => Err(Fault::new(0, "this syntax cannot be read yet")),
+            Syntax::Yaml => yaml::parse(text.expose(), limits),
+            Syntax::Toml | Syntax::Ini => Err(Fault::new(0, "this syntax cannot be read yet")),
         };
         let tree = parsed.map_err(|fault| fault.in_text(text.expose()))?;
         Ok(Self { syntax, text, tree, limits: *limits })
@@ -281,7 +283,8 @@ impl<'d> Node<'d> {
         let Kind::Scalar(_) = self.kind() else { return None };
         Some(match self.document.syntax {
             Syntax::Json => json::scalar(self.data(), self.raw()),
-            Syntax::Yaml | Syntax::Toml | Syntax::Ini => Scalar::Null,
+            Syntax::Yaml => yaml::scalar(self.data(), self.raw()),
+            Syntax::Toml | Syntax::Ini => Scalar::Null,
         })
     }
 

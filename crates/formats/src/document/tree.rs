@@ -3,6 +3,7 @@
 use super::value::ScalarKind;
 use super::{Limits, ParseError};
 use std::collections::HashSet;
+use strongroom_secret::SecretString;
 
 /// A node of one document. It is valid until the document changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -110,6 +111,12 @@ pub(super) struct NodeData {
     pub(super) kind: Kind,
     pub(super) style: Style,
     pub(super) span: Span,
+    /// Where the entry begins: its key, its dash, or the value itself.
+    pub(super) lead: u32,
+    /// Where the value begins with its properties (YAML's anchor and tag).
+    pub(super) outer: u32,
+    /// The decoded text, where it differs from what stands between the quotes. YAML alone keeps it.
+    pub(super) decoded: Option<SecretString>,
     pub(super) parent: Option<NodeId>,
     pub(super) key: Option<Box<KeyData>>,
     /// The number among the values of a list.
@@ -200,16 +207,7 @@ impl<'l> Builder<'l> {
 
     /// Opens a part; `close` ends it.
     pub(super) fn open_part(&mut self, start: usize) -> NodeId {
-        let id = self.tree.push(NodeData {
-            kind: Kind::Part,
-            style: Style::Block,
-            span: Span::new(start, start),
-            parent: None,
-            key: None,
-            index: 0,
-            children: Vec::new(),
-            properties: None,
-        });
+        let id = self.tree.push(NodeData::new(Kind::Part, Style::Block, Span::new(start, start)));
         self.tree.parts.push(id);
         self.open.push(id);
         self.keys.push(HashSet::new());
@@ -253,14 +251,11 @@ impl<'l> Builder<'l> {
             _ => self.tree.node(parent).index_next(&self.tree),
         };
         let id = self.tree.push(NodeData {
-            kind,
-            style,
-            span,
+            lead: key.as_ref().map_or(span.start, |key| key.span.start),
             parent: Some(parent),
             key: key.map(Box::new),
             index,
-            children: Vec::new(),
-            properties: None,
+            ..NodeData::new(kind, style, span)
         });
         self.tree.node_mut(parent).children.push(id);
         Ok(id)
@@ -293,6 +288,22 @@ pub(super) fn duplicate(key: &KeyData) -> Fault {
 }
 
 impl NodeData {
+    fn new(kind: Kind, style: Style, span: Span) -> Self {
+        Self {
+            kind,
+            style,
+            span,
+            lead: span.start,
+            outer: span.start,
+            decoded: None,
+            parent: None,
+            key: None,
+            index: 0,
+            children: Vec::new(),
+            properties: None,
+        }
+    }
+
     fn index_next(&self, tree: &Tree) -> usize {
         let last = self.children.iter().rev().find(|id| !matches!(tree.node(**id).kind, Kind::Comment(_)));
         last.map_or(0, |id| tree.node(*id).index + 1)

@@ -46,6 +46,34 @@ impl Number {
         Self(SecretString::new(text))
     }
 
+    /// A decimal number with what YAML and TOML allow beyond JSON: a sign, underscores, a bare point, leading zeros.
+    pub(crate) fn from_lenient(raw: &str) -> Self {
+        let mut text = String::with_capacity(raw.len() + 2);
+        let (negative, digits) = match raw.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, raw.strip_prefix('+').unwrap_or(raw)),
+        };
+        if negative {
+            text.push('-');
+        }
+        let whole = digits.trim_start_matches(['0', '_']);
+        if !whole.starts_with(|c: char| c.is_ascii_digit()) {
+            text.push('0');
+        }
+        let mut after_point = false;
+        for character in whole.chars().filter(|character| *character != '_') {
+            if after_point && !character.is_ascii_digit() {
+                text.push('0');
+            }
+            after_point = character == '.';
+            text.push(character);
+        }
+        if after_point {
+            text.push('0');
+        }
+        Self::from_text(text)
+    }
+
     /// The shortest decimal notation that reads back as `value`, always with a point or an exponent.
     pub fn float(value: f64) -> Self {
         if value.is_nan() {
@@ -279,6 +307,21 @@ mod tests {
             Value::map([("pin", Scalar::int(1234).into()), ("word", Value::string("not-a-real-secret"))]);
         let text = format!("{value:?}");
         assert!(text.contains("pin") && !text.contains("1234") && !text.contains("not-a-real"), "{text}");
+    }
+
+    #[test]
+    fn lenient_numbers_become_those_of_json() {
+        for (raw, wanted) in [
+            ("+1_000", "1000"),
+            ("-.5", "-0.5"),
+            ("1.", "1.0"),
+            ("00", "0"),
+            ("007.e3", "7.0e3"),
+            ("0.10", "0.10"),
+            ("-0", "-0"),
+        ] {
+            assert_eq!(Number::from_lenient(raw).expose(), wanted);
+        }
     }
 
     #[test]

@@ -61,6 +61,11 @@ pub struct Leader {
 pub struct InitRequest {
     pub secret_shares: u64,
     pub secret_threshold: u64,
+    /// For a seal that opens by itself; as the two before where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_shares: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_threshold: Option<u64>,
 }
 
 /// The answer to `PUT sys/init`: the only time the shares and the first root token are shown. No `Debug`.

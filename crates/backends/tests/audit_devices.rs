@@ -108,7 +108,7 @@ fn a_store_that_is_older_than_what_audit_signed_does_not_open() {
     let rolled_back: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
     archive::restore(&mut Cursor::new(&old), &*rolled_back).unwrap();
     let opened = |settings: KernelSettings| {
-        let kernel = new_kernel(&rolled_back, &server.clock, Vec::new(), Seal::Shamir, settings);
+        let kernel = new_kernel(&rolled_back, &server.clock, Vec::new(), Seal::Shamir, None, settings);
         let key = server.unseal_keys[0].duplicate();
         kernel.unseal_with_share(key).map(|_| server.beside(kernel))
     };

@@ -3,14 +3,17 @@
 use crate::call::Call;
 use crate::error::Error;
 use crate::leases::LeaseRecord;
+use crate::mounts::Mount;
 use crate::request::LoginGrant;
 use crate::route::Route;
 use crate::tokens::TokenEntry;
+use crate::transaction::Tx;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom_secret::Timestamp;
 
 /// Whether it hands out secrets or lets people in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +45,8 @@ pub struct Backend {
     pub renew_login: Option<fn(&mut Call<'_>, &TokenEntry) -> Result<LoginGrant, Error>>,
     /// The name of the user that a login speaks of, before it is proven: lockout counts by it.
     pub login_name: Option<fn(&Call<'_>) -> Option<String>>,
+    /// Brings what the version before kept into its own form: a bounded piece of it, and whether there is more.
+    pub upgrade: Option<fn(&mut Tx<'_>, &Mount, Timestamp) -> Result<Tidied, Error>>,
     /// Small regular work (expired secret-ids): a bounded piece of it, and whether there is more.
     pub tidy: Option<fn(&mut Call<'_>) -> Result<Tidied, Error>>,
 }
@@ -89,6 +94,7 @@ impl Backend {
             revoke: None,
             renew_login: None,
             login_name: None,
+            upgrade: None,
             tidy: None,
         }
     }

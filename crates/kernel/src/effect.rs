@@ -18,6 +18,8 @@ pub(crate) enum Effect {
     Settings,
     /// New shares of the root key are in force.
     Rekeyed(crate::system::Target),
+    /// A root token was made from shares.
+    RootGenerated,
     /// The keyring has a new term.
     Keyring,
 }

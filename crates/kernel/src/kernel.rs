@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::policies::PolicyCache;
 use crate::pool::Pool;
 use crate::quotas::Quotas;
-use crate::seal::{Seal, SealProgress};
+use crate::seal::{AutoSeal, Seal, SealProgress};
 use crate::settings::{LiveSettings, ServerSettings};
 use crate::surroundings::Surroundings;
 use crate::topology::Topology;
@@ -34,6 +34,8 @@ pub struct KernelParts {
     pub backends: Vec<&'static Backend>,
     /// How the root key is kept: by people with shares, or by something that opens by itself.
     pub seal: Seal,
+    /// The seal before that one, disabled in the configuration: a store that it sealed can be migrated.
+    pub seal_before: Option<Arc<dyn AutoSeal>>,
     pub audit: AuditParts,
     pub settings: KernelSettings,
     pub surroundings: Surroundings,
@@ -57,6 +59,8 @@ pub struct KernelSettings {
     pub explain_denials: bool,
     /// Open a store that is older than what audit has signed.
     pub accept_rollback: bool,
+    /// Let callers without a token begin, feed and cancel the making of a root token.
+    pub open_generate_root: bool,
     pub api_address: String,
     /// `file`, `inmem`, `postgresql`: for `sys/seal-status`.
     pub storage_type: String,
@@ -75,6 +79,7 @@ impl Default for KernelSettings {
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             explain_denials: true,
             accept_rollback: false,
+            open_generate_root: false,
             api_address: String::new(),
             storage_type: "file".to_owned(),
         }
@@ -88,6 +93,7 @@ pub struct Kernel {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) registry: Registry,
     pub(crate) seal: Seal,
+    pub(crate) seal_before: Option<Arc<dyn AutoSeal>>,
     pub(crate) progress: Mutex<SealProgress>,
     pub(crate) settings: KernelSettings,
     pub(crate) policies: PolicyCache,
@@ -129,6 +135,7 @@ impl Kernel {
             entropy: parts.entropy,
             registry: Registry::new(backends),
             seal: parts.seal,
+            seal_before: parts.seal_before,
             progress: Mutex::default(),
             pool: Pool::new(parts.settings.heavy_threads, parts.settings.heavy_queue_max),
             settings: parts.settings,
@@ -294,6 +301,7 @@ impl Kernel {
                 Effect::AuditDevices => self.reconcile_audit(),
                 Effect::Keyring => self.reload_keyring(),
                 Effect::Rekeyed(target) => self.progress.lock().rekeyed(*target),
+                Effect::RootGenerated => self.progress.lock().generate_root = None,
                 Effect::Quotas => self.reload_quotas(),
                 Effect::Settings => self.reload_settings(),
             }

@@ -32,12 +32,14 @@ mod removal;
 mod request;
 mod route;
 mod seal;
+mod seal_migration;
 mod settings;
 mod surroundings;
 mod system;
 pub mod tokens;
 mod topology;
 mod transaction;
+mod upgrade;
 mod versions;
 mod wrapping;
 

@@ -46,6 +46,9 @@ pub struct MountRecord {
     /// Set while its data is being removed; requests no longer reach it.
     #[serde(default)]
     pub is_tainted: bool,
+    /// Set while its data is being brought into the form of its present version; requests are put off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_upgrading: bool,
     /// Where it stood before it was moved: what it made there is found by these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_paths: Vec<String>,

@@ -16,6 +16,7 @@ use crate::route::{self, Access, Captures, Handler, Method, Route, Run};
 use crate::system;
 use crate::tokens::{self, Children};
 use crate::transaction::{Intent, Tx};
+use crate::upgrade::{refuse_late_writes, refuse_upgrading};
 use crate::wrapping;
 use serde_json::Map;
 use std::sync::Arc;
@@ -216,6 +217,8 @@ impl Kernel {
             now,
         };
         self.authorize(&mut call, routed)?;
+        refuse_upgrading(&routed.mount)?;
+        refuse_late_writes(&mut call.tx, &routed.mount)?;
         let mut response = if request.operation == Operation::Help {
             system::help(routed, &self.settings.version)
         } else {
@@ -258,10 +261,12 @@ impl Kernel {
         let token = request.token.as_ref().filter(|token| !token.is_empty());
         match (route.access, token) {
             (Access::Open | Access::OwnToken, _) => Ok(None),
+            (Access::Recovery, _) if self.settings.open_generate_root => Ok(None),
+            (Access::Recovery, None) => Err(no_root_for_strangers()),
             (Access::Token | Access::Sudo, None) => {
                 Err(Error::new(ErrorKind::Denied, "permission denied").with_detail("no token was presented"))
             }
-            (Access::Token | Access::Sudo, Some(token)) => caller::authenticate(
+            (Access::Token | Access::Sudo | Access::Recovery, Some(token)) => caller::authenticate(
                 self,
                 tx,
                 &open.topology,
@@ -285,7 +290,7 @@ impl Kernel {
             namespace: routed.namespace.path(),
             path: routed.path.as_str(),
             operation,
-            privilege: if routed.route.access == Access::Sudo {
+            privilege: if matches!(routed.route.access, Access::Sudo | Access::Recovery) {
                 Privilege::Sudo
             } else {
                 Privilege::Ordinary
@@ -377,6 +382,16 @@ fn refuse_locked(namespace: &Namespace, mount: &Mount, rest: &str) -> Result<(),
         )),
         _ => Ok(()),
     }
+}
+
+fn no_root_for_strangers() -> Error {
+    let mut error = Error::denied().with_detail("no token was presented");
+    error.hint = Some(
+        "a token with sudo on this path is needed. Where all are lost: disable_unauthed_generate_root_endpoints = \
+         false in the server's configuration, until a new root token is made"
+            .to_owned(),
+    );
+    error
 }
 
 fn no_handler(path: &RequestPath) -> Error {

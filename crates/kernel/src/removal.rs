@@ -13,6 +13,7 @@ use crate::namespaces::{Namespace, namespace_key};
 use crate::quotas;
 use crate::tokens::{self, Children};
 use crate::transaction::{Intent, Tx};
+use crate::upgrade::upgrade_mount;
 use std::sync::Arc;
 use strongroom_storage::CommitError;
 
@@ -32,7 +33,7 @@ pub(crate) enum Removal {
 }
 
 impl Kernel {
-    /// Removes one batch of what was disabled. To be called regularly; it says whether there is more to be done now.
+    /// Removes one batch of what was disabled, and upgrades one of what is being upgraded. To be called regularly; it says whether there is more to be done now.
     pub fn clean_up(self: &Arc<Self>) -> Result<Tidied, Error> {
         let open = self.opened()?;
         let mut more = Tidied::All;
@@ -48,6 +49,9 @@ impl Kernel {
             if namespace.record.is_tainted {
                 step(&|tx| remove_namespace(self, tx, namespace))?;
                 continue;
+            }
+            for mount in namespace.mounts.values().filter(|mount| mount.record.is_upgrading) {
+                step(&|tx| upgrade_mount(tx, mount, self.now()))?;
             }
             for mount in &namespace.retiring {
                 step(&|tx| remove_mount(self, tx, mount))?;

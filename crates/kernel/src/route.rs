@@ -51,6 +51,8 @@ pub enum Access {
     Token,
     /// As `Token`, and the policies must grant `sudo`.
     Sudo,
+    /// As `Sudo`; anybody, while the server's configuration opens the making of root tokens to those who lost theirs.
+    Recovery,
     /// Anybody: logins, and what must be known before one.
     Open,
     /// Open, for a token is looked at by the handler itself (response wrapping).

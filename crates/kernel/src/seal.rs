@@ -300,25 +300,30 @@ impl Kernel {
         if !self.is_sealed() {
             return Ok(true);
         }
+        if self.pending_migration(&record)?.is_some() {
+            return Err(Error::invalid("migrate option not provided and seal migration is pending"));
+        }
         if record.kind != "shamir" {
             return Err(Error::invalid(format!(
                 "this server opens itself by its {} seal: no shares are needed",
                 record.kind
             )));
         }
+        let Some(shares) = self.gather(share, record.threshold) else { return Ok(false) };
+        let sharing_key = join(&shares, record.threshold)?;
+        let root_key = unwrap_root(&sharing_key, &record.root_key)?;
+        self.open_by_root_key(root_key)?;
+        Ok(true)
+    }
+
+    /// Takes one more share; all of them, once there are enough.
+    pub(crate) fn gather(&self, share: SecretBytes, threshold: u64) -> Option<Vec<SecretBytes>> {
         let mut progress = self.progress.lock();
         if progress.unseal.nonce.is_empty() {
             progress.unseal.nonce = strongroom_crypto::token::uuid_v4(self.entropy());
         }
         progress.unseal.add(share);
-        if progress.unseal.count() < record.threshold {
-            return Ok(false);
-        }
-        let shares = std::mem::take(&mut progress.unseal);
-        let sharing_key = join(&shares.given, record.threshold)?;
-        let root_key = unwrap_root(&sharing_key, &record.root_key)?;
-        self.open_by_root_key(root_key)?;
-        Ok(true)
+        (progress.unseal.count() >= threshold).then(|| std::mem::take(&mut progress.unseal).given)
     }
 
     /// Opens a server whose seal needs nobody. Does nothing for one that waits for shares.
@@ -329,9 +334,10 @@ impl Kernel {
         if !self.is_sealed() {
             return Ok(true);
         }
-        if record.kind != seal.kind() {
+        if self.pending_migration(&record)?.is_some() {
             return Err(Error::invalid(format!(
-                "the store was sealed by {:?} and the configuration names {:?}: migrate the seal first",
+                "the store was sealed by {:?} and the configuration names {:?}: give the keys to `operator unseal \
+                 -migrate`",
                 record.kind,
                 seal.kind()
             )));
@@ -384,7 +390,7 @@ impl Kernel {
     }
 }
 
-fn auto_failed(error: &AutoSealError) -> Error {
+pub(crate) fn auto_failed(error: &AutoSealError) -> Error {
     Error::new(ErrorKind::Unavailable, format!("the automatic seal does not open: {error}"))
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use strongroom_kernel::audit::Permissions;
 use strongroom_kernel::{
-    AuditParts, Auth, Backend, Body, Client, Data, Error, Fields, Kernel, KernelParts, KernelSettings,
-    Operation, Request, Response, Seal, Sharing, Surroundings, WrapInfo,
+    AuditParts, Auth, AutoSeal, Backend, Body, Client, Data, Error, Fields, Kernel, KernelParts,
+    KernelSettings, Operation, Request, Response, Seal, Sharing, Surroundings, WrapInfo,
 };
 use strongroom_secret::{NamespacePath, RequestPath, SecretBytes, SecretString};
 use strongroom_storage::Storage;
@@ -29,6 +29,7 @@ pub fn new_kernel(
     clock: &Arc<FakeClock>,
     backends: Vec<&'static Backend>,
     seal: Seal,
+    seal_before: Option<Arc<dyn AutoSeal>>,
     settings: KernelSettings,
 ) -> Arc<Kernel> {
     // A second kernel over a store must not draw the ids of the first once more.
@@ -39,6 +40,7 @@ pub fn new_kernel(
         entropy: Arc::new(SeededEntropy::new(seed)),
         backends,
         seal,
+        seal_before,
         audit: AuditParts { permissions: Permissions { network: true, ..Permissions::default() } },
         settings,
         surroundings: Surroundings { outbound: outbound::outbound(), ..Surroundings::default() },
@@ -69,7 +71,8 @@ impl TestServer {
 
     pub fn start_on(storage: Arc<dyn Storage>, backends: Vec<&'static Backend>, sharing: Sharing) -> Self {
         let clock = Arc::new(FakeClock::new());
-        let kernel = new_kernel(&storage, &clock, backends.clone(), Seal::Shamir, KernelSettings::default());
+        let kernel =
+            new_kernel(&storage, &clock, backends.clone(), Seal::Shamir, None, KernelSettings::default());
         let made = kernel.initialize(sharing, sharing).expect("a new server initialises");
         let root_token = made.root_token.expose().to_owned();
         let server = Self { kernel, clock, storage, root_token, unseal_keys: made.keys, backends };
@@ -87,6 +90,7 @@ impl TestServer {
             &self.clock,
             self.backends.clone(),
             Seal::Shamir,
+            None,
             settings,
         ));
         server.unseal();

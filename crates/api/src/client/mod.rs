@@ -245,6 +245,12 @@ impl Client {
         self.typed(&Request { method: Method::Put, path: "sys/unseal", query: &[], body: Some(&body) })
     }
 
+    /// Gives one key of the seal before, for a change of the seal.
+    pub fn unseal_migrating(&self, share: &SecretString) -> Result<SealStatus, ClientError> {
+        let body = serde_json::json!({ "key": share.expose(), "migrate": true });
+        self.typed(&Request { method: Method::Put, path: "sys/unseal", query: &[], body: Some(&body) })
+    }
+
     /// An answer that is not an envelope.
     pub fn typed<T: DeserializeOwned>(&self, request: &Request<'_>) -> Result<T, ClientError> {
         let reply = self.send(request)?;

@@ -16,6 +16,9 @@ pub struct Config {
     pub store: Store,
     pub listeners: Vec<ListenerConfig>,
     pub seal: SealConfig,
+    /// The seal before that one, marked `disabled`.
+    pub seal_before: Option<SealConfig>,
+    pub open_generate_root: bool,
     pub cluster_name: String,
     pub api_address: String,
     pub default_lease_ttl: Option<Duration>,
@@ -309,7 +312,11 @@ impl Settings {
     }
 }
 
-const TOP: [&str; 14] = [
+/// `false` opens the making of root tokens to callers without a token.
+const OPEN_GENERATE_ROOT: &str = "disable_unauthed_generate_root_endpoints";
+
+const TOP: [&str; 15] = [
+    OPEN_GENERATE_ROOT,
     "snapshots",
     "storage",
     "listener",
@@ -342,11 +349,12 @@ fn resolve(mut map: Map<String, Value>) -> Result<Config, Vec<String>> {
     // The older name of the same block.
     let storage = map.remove("storage").or_else(|| map.remove("backend"));
     let store = store(blocks(storage, "storage", &mut problems), &mut problems);
-    let listeners = blocks(map.remove("listener"), "listener", &mut problems)
-        .into_iter()
-        .filter_map(|block| listener(block, &mut problems))
-        .collect();
-    let seal = seal(blocks(map.remove("seal"), "seal", &mut problems), &mut problems);
+    let mut listener_blocks = blocks(map.remove("listener"), "listener", &mut problems);
+    // OpenBao has it in each listener; it opens the whole server.
+    let opened_by_listener =
+        listener_blocks.iter_mut().any(|block| opens_generate_root(&mut block.settings, &mut problems));
+    let listeners = listener_blocks.into_iter().filter_map(|block| listener(block, &mut problems)).collect();
+    let (seal, seal_before) = seals(blocks(map.remove("seal"), "seal", &mut problems), &mut problems);
     let mut audit = match map.remove("audit_permissions") {
         Some(Value::Object(map)) => Settings { map, place: "audit_permissions".to_owned() },
         Some(Value::Array(mut items)) if items.len() == 1 => match items.pop() {
@@ -360,6 +368,7 @@ fn resolve(mut map: Map<String, Value>) -> Result<Config, Vec<String>> {
     audit.finish(&["directories", "network"], &mut problems);
     let snapshots = map.remove("snapshots").and_then(|value| snapshots(value, &mut problems));
     let mut top = Settings { map, place: "configuration".to_owned() };
+    let open_generate_root = opens_generate_root(&mut top, &mut problems) || opened_by_listener;
     let explain_denials = match top.map.contains_key("explain_denials") {
         true => top.flag("explain_denials", &mut problems),
         false => true,
@@ -368,6 +377,8 @@ fn resolve(mut map: Map<String, Value>) -> Result<Config, Vec<String>> {
         store,
         listeners,
         seal,
+        seal_before,
+        open_generate_root,
         cluster_name: top.text("cluster_name").unwrap_or_else(|| "strongroom".to_owned()),
         api_address: top.text("api_addr").unwrap_or_default(),
         default_lease_ttl: top.duration("default_lease_ttl", &mut problems),
@@ -388,6 +399,11 @@ fn resolve(mut map: Map<String, Value>) -> Result<Config, Vec<String>> {
         problems.push("no listener: write listener \"tcp\" { address = \"127.0.0.1:8200\" … }".to_owned());
     }
     if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// Whether the making of root tokens is open to callers without a token. Without the setting it is not.
+fn opens_generate_root(settings: &mut Settings, problems: &mut Vec<String>) -> bool {
+    settings.map.contains_key(OPEN_GENERATE_ROOT) && !settings.flag(OPEN_GENERATE_ROOT, problems)
 }
 
 fn snapshots(value: Value, problems: &mut Vec<String>) -> Option<SnapshotConfig> {
@@ -569,9 +585,25 @@ fn tls(settings: &mut Settings, problems: &mut Vec<String>) -> Option<TlsConfig>
     })
 }
 
-fn seal(blocks: Vec<Block>, problems: &mut Vec<String>) -> SealConfig {
-    let mut blocks = blocks.into_iter();
-    let Some(Block { kind, mut settings }) = blocks.next() else { return SealConfig::Shamir };
+/// The seal in force, and the one before it: a block with `disabled = true`, while a store is migrated.
+fn seals(blocks: Vec<Block>, problems: &mut Vec<String>) -> (SealConfig, Option<SealConfig>) {
+    let (mut enabled, mut disabled) = (Vec::new(), Vec::new());
+    for mut block in blocks {
+        let is_disabled = block.settings.flag("disabled", problems);
+        let list = if is_disabled { &mut disabled } else { &mut enabled };
+        list.push(seal(block, problems));
+    }
+    if enabled.len() > 1 || disabled.len() > 1 {
+        problems.push(
+            "seal: one block is in force, and one more may be there with disabled = true, to migrate from it"
+                .into(),
+        );
+    }
+    (enabled.pop().unwrap_or(SealConfig::Shamir), disabled.pop())
+}
+
+fn seal(block: Block, problems: &mut Vec<String>) -> SealConfig {
+    let Block { kind, mut settings } = block;
     match kind.as_str() {
         "shamir" => SealConfig::Shamir,
         "static" => {
@@ -674,6 +706,41 @@ mod tests {
             );
             assert_eq!(config.max_lease_ttl, Some(Duration::from_secs(768 * 3600)), "{name}");
         }
+    }
+
+    #[test]
+    fn a_disabled_seal_is_the_one_before() {
+        let with = |seals: &str| {
+            check(
+                "a.hcl",
+                &format!("storage \"inmem\" {{}}\nlistener \"unix\" {{ address = \"/run/s\" }}\n{seals}"),
+            )
+        };
+        let before =
+            "seal \"transit\" {\n disabled = \"true\"\n address = \"http://a\"\n key_name = \"k\"\n }\n";
+        let config = with(before).unwrap();
+        assert!(matches!(config.seal, SealConfig::Shamir), "{config:?}");
+        assert!(matches!(config.seal_before, Some(SealConfig::Transit(_))), "{config:?}");
+        let both = format!("{before} seal \"static\" {{ current_key = \"env://STRONGROOM_K\" }}");
+        let config = with(&both).unwrap();
+        assert!(matches!(config.seal, SealConfig::Static { .. }), "{config:?}");
+        assert!(config.seal_before.is_some());
+        let problems = with(&both.replace("disabled = \"true\"", "")).unwrap_err();
+        assert!(problems.contains("one block is in force"), "{problems}");
+    }
+
+    #[test]
+    fn root_tokens_without_a_token_are_for_those_who_ask() {
+        let with = |top: &str, inside: &str| {
+            let text = format!(
+                "{top}\nstorage \"inmem\" {{}}\nlistener \"unix\" {{\n address = \"/run/s\"\n {inside}\n }}"
+            );
+            check("a.hcl", &text).unwrap().open_generate_root
+        };
+        assert!(!with("", ""));
+        assert!(!with("disable_unauthed_generate_root_endpoints = true", ""));
+        assert!(with("disable_unauthed_generate_root_endpoints = false", ""));
+        assert!(with("", "disable_unauthed_generate_root_endpoints = false"));
     }
 
     #[test]

@@ -88,6 +88,8 @@ fn dev_config(args: &ServerArgs, folder: &Path) -> Result<Config, Failure> {
             request_timeout: None,
         }],
         seal: SealConfig::Shamir,
+        seal_before: None,
+        open_generate_root: false,
         cluster_name: "strongroom-dev".to_owned(),
         api_address: String::new(),
         default_lease_ttl: None,

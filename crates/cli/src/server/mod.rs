@@ -23,8 +23,8 @@ use strongroom_http::tls::TlsReloader;
 use strongroom_http::{CorsOrigins, CorsPolicy, Door, ForwardedFor, Listener, Options};
 use strongroom_kernel::audit::Permissions;
 use strongroom_kernel::{
-    AuditParts, CorsSettings, Kernel, KernelParts, KernelSettings, LogControl, Seal, ServerSettings,
-    Surroundings,
+    AuditParts, AutoSeal, CorsSettings, Kernel, KernelParts, KernelSettings, LogControl, Seal,
+    ServerSettings, Surroundings,
 };
 use strongroom_secret::{Clock, Entropy};
 use strongroom_storage::embedded::{EmbeddedOptions, Rollback};
@@ -104,6 +104,7 @@ struct Parts {
     entropy: Arc<dyn Entropy>,
     storage: Arc<dyn Storage>,
     seal: parking_lot::Mutex<Option<Seal>>,
+    seal_before: Option<Arc<dyn AutoSeal>>,
     surroundings: parking_lot::Mutex<Surroundings>,
 }
 
@@ -111,6 +112,12 @@ impl Parts {
     fn new(config: &Config, environment: &Environment, log: LogControl) -> Result<Self, Failure> {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let seal = seal::seal(&config.seal, environment, entropy.clone())?;
+        let before =
+            config.seal_before.as_ref().map(|before| seal::seal(before, environment, entropy.clone()));
+        let seal_before = match before.transpose()? {
+            Some(Seal::Auto(before)) => Some(before),
+            Some(Seal::Shamir) | None => None,
+        };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let folder = match &config.store {
             Store::Embedded { folder, .. } => Some(folder.clone()),
@@ -124,6 +131,7 @@ impl Parts {
             storage: open_store(&config.store, &*entropy)?,
             entropy,
             seal: parking_lot::Mutex::new(Some(seal)),
+            seal_before,
         })
     }
 
@@ -135,6 +143,7 @@ impl Parts {
             entropy: self.entropy.clone(),
             backends: strongroom_backends::all(),
             seal: self.seal.lock().take().unwrap_or(Seal::Shamir),
+            seal_before: self.seal_before.clone(),
             surroundings: std::mem::take(&mut *self.surroundings.lock()),
             audit: AuditParts {
                 permissions: Permissions {
@@ -151,6 +160,7 @@ impl Parts {
                 version: API_VERSION.to_owned(),
                 program_version: env!("CARGO_PKG_VERSION").to_owned(),
                 explain_denials: config.explain_denials,
+                open_generate_root: config.open_generate_root,
                 accept_rollback: matches!(config.store, Store::Embedded { accept_rollback: true, .. }),
                 api_address: config.api_address.clone(),
                 storage_type: match config.store {

@@ -123,7 +123,7 @@ fn privilege(mount: Option<&Arc<Mount>>, path: &RequestPath) -> Privilege {
         route::find(mount.backend.routes, rest)
     });
     match route {
-        Some((route, _)) if route.access == Access::Sudo => Privilege::Sudo,
+        Some((route, _)) if matches!(route.access, Access::Sudo | Access::Recovery) => Privilege::Sudo,
         _ => Privilege::Ordinary,
     }
 }

@@ -1,16 +1,20 @@
-//! `sys/generate-root`: a new root token for those who hold enough keys. It needs no token: it is for those who lost
-//! theirs. The new token leaves hidden by a one-time password that the caller chose.
+//! `sys/generate-root`, and the same under OpenBao's `sys/generate-root-token`: a new root token for those who hold
+//! enough keys. The new token leaves hidden by a one-time password that the caller chose.
+//!
+//! A caller needs a token with `sudo` beside the keys: strangers could otherwise cancel or crowd out an attempt
+//! (CVE-2026-5807). Where no token is left, the server's configuration opens these paths until one is made.
 
+use super::fields::method;
 use super::init::decode_key;
-use super::root_token;
+use super::{in_root_namespace, root_token};
+use crate::call::Call;
+use crate::effect::Effect;
 use crate::error::Error;
 use crate::kernel::Kernel;
-use crate::request::{Operation, Request, Response};
+use crate::request::{Operation, Response};
 use crate::route::{Access, Field, FieldKind, Method, Route, Run};
 use crate::seal::{Shares, join, unwrap_root};
-use crate::transaction::Intent;
 use serde_json::json;
-use std::sync::Arc;
 use strongroom_crypto::token::{encode_with_otp, generate_otp, random_base62, uuid_v4};
 use strongroom_secret::SecretString;
 
@@ -34,29 +38,41 @@ const FIELDS: &[Field] = &[
     Field { name: "nonce", kind: FieldKind::Text, description: "Names the attempt." },
 ];
 
-pub(super) const ROUTES: &[Route] = &[
+const ATTEMPT: &[Method] = &[
+    method(Operation::Read, Run::Read(status), "Say how far it is."),
+    method(Operation::Write, Run::Heavy(start), "Start."),
+    method(Operation::Delete, Run::Heavy(cancel), "Cancel."),
+];
+const GIVING: &[Method] = &[method(Operation::Write, Run::Heavy(update), "Give one key.")];
+
+const fn attempt(pattern: &'static str) -> Route {
     Route {
-        pattern: "generate-root/attempt",
+        pattern,
         summary: "Start, watch or cancel the making of a root token.",
-        access: Access::Open,
+        access: Access::Recovery,
         fields: FIELDS,
         methods: ATTEMPT,
         exists: None,
-    },
-    Route {
-        pattern: "generate-root/update",
-        summary: "Give one key.",
-        access: Access::Open,
-        fields: FIELDS,
-        methods: &[Method { operation: Operation::Write, run: Run::Bare(update), summary: "Give one key." }],
-        exists: None,
-    },
-];
+    }
+}
 
-const ATTEMPT: &[Method] = &[
-    Method { operation: Operation::Read, run: Run::Bare(status), summary: "Say how far it is." },
-    Method { operation: Operation::Write, run: Run::Bare(start), summary: "Start." },
-    Method { operation: Operation::Delete, run: Run::Bare(cancel), summary: "Cancel." },
+const fn giving(pattern: &'static str) -> Route {
+    Route {
+        pattern,
+        summary: "Give one key.",
+        access: Access::Recovery,
+        fields: FIELDS,
+        methods: GIVING,
+        exists: None,
+    }
+}
+
+pub(super) const ROUTES: &[Route] = &[
+    attempt("generate-root"),
+    attempt("generate-root/attempt"),
+    giving("generate-root/update"),
+    attempt("generate-root-token/attempt"),
+    giving("generate-root-token/update"),
 ];
 
 /// The keys that prove the right: how many are needed, and what they open.
@@ -68,7 +84,9 @@ fn proof(kernel: &Kernel) -> Result<(u64, Vec<u8>), Error> {
     })
 }
 
-fn status(kernel: &Arc<Kernel>, _: &Request) -> Result<Response, Error> {
+fn status(call: &mut Call<'_>) -> Result<Response, Error> {
+    in_root_namespace(call)?;
+    let kernel = call.kernel;
     let (required, _) = proof(kernel)?;
     let progress = kernel.progress.lock();
     let attempt = progress.generate_root.as_ref();
@@ -86,8 +104,9 @@ fn status(kernel: &Arc<Kernel>, _: &Request) -> Result<Response, Error> {
     })))
 }
 
-fn start(kernel: &Arc<Kernel>, request: &Request) -> Result<Response, Error> {
-    kernel.opened()?;
+fn start(call: &mut Call<'_>) -> Result<Response, Error> {
+    in_root_namespace(call)?;
+    let (kernel, request) = (call.kernel, call.request);
     if request.fields.text("pgp_key")?.is_some_and(|key| !key.is_empty()) {
         return Err(Error::invalid("pgp_key is not supported: give an otp"));
     }
@@ -122,13 +141,15 @@ fn start(kernel: &Arc<Kernel>, request: &Request) -> Result<Response, Error> {
     })))
 }
 
-fn cancel(kernel: &Arc<Kernel>, _: &Request) -> Result<Response, Error> {
-    kernel.progress.lock().generate_root = None;
+fn cancel(call: &mut Call<'_>) -> Result<Response, Error> {
+    in_root_namespace(call)?;
+    call.kernel.progress.lock().generate_root = None;
     Ok(Response::default())
 }
 
-fn update(kernel: &Arc<Kernel>, request: &Request) -> Result<Response, Error> {
-    let open = kernel.opened()?;
+fn update(call: &mut Call<'_>) -> Result<Response, Error> {
+    in_root_namespace(call)?;
+    let (kernel, request) = (call.kernel, call.request);
     let (required, wrapped) = proof(kernel)?;
     let share = decode_key(
         &request.fields.required_text("key").map_err(|_| Error::invalid("'key' must be specified"))?,
@@ -142,20 +163,17 @@ fn update(kernel: &Arc<Kernel>, request: &Request) -> Result<Response, Error> {
     attempt.shares.add(share);
     if attempt.shares.count() < required {
         drop(progress);
-        return status(kernel, request);
+        return status(call);
     }
-    let Some(attempt) = progress.generate_root.take() else {
-        return Err(Error::internal("the attempt is gone"));
-    };
-    drop(progress);
-    let sharing_key = join(&attempt.shares.given, required)?;
-    unwrap_root(&sharing_key, &wrapped)?;
+    if let Err(error) = join(&attempt.shares.given, required).and_then(|key| unwrap_root(&key, &wrapped)) {
+        progress.generate_root = None;
+        return Err(error);
+    }
     let random = random_base62(kernel.entropy(), TOKEN_CHARACTERS - TOKEN_PREFIX.len());
     let id = SecretString::new(format!("{TOKEN_PREFIX}{}", random.expose()));
-    let mut tx = kernel.begin(&open.keys, Intent::Write)?;
-    let token = root_token(kernel, &mut tx, kernel.now(), Some(id))?;
-    let (transaction, effects) = tx.finish(kernel.entropy());
-    kernel.commit_blocking(transaction, effects)?;
+    let token = root_token(kernel, &mut call.tx, call.now, Some(id))?;
+    // The attempt ends with the commit: a handler that is run again finds it as it was.
+    call.tx.after_commit(Effect::RootGenerated);
     let encoded = encode_with_otp(&token, attempt.otp.expose())
         .map_err(|error| Error::internal(format!("the new token cannot be encoded: {error}")))?;
     Ok(Response::plain(json!({

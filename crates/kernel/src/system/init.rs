@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use crate::request::{Operation, Request, Response};
 use crate::route::{Access, Field, FieldKind, Method, Route, Run};
-use crate::seal::{Seal, Sharing};
+use crate::seal::Sharing;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use strongroom_crypto::token::{decode_base64, encode_base64};
@@ -129,10 +129,7 @@ pub(super) fn seal_status_fields(kernel: &Kernel) -> Result<Map<String, Value>, 
     let record = kernel.seal_record()?;
     let sealed = kernel.is_sealed();
     let progress = kernel.progress.lock();
-    let configured = match &kernel.seal {
-        Seal::Shamir => "shamir",
-        Seal::Auto(seal) => seal.kind(),
-    };
+    let is_migrating = record.as_ref().is_some_and(|record| kernel.awaits_migration(record));
     let recovery = record.as_ref().and_then(|record| record.recovery.as_ref());
     let (threshold, shares) = match (&record, recovery) {
         (_, Some(recovery)) => (recovery.threshold, recovery.shares),
@@ -140,7 +137,7 @@ pub(super) fn seal_status_fields(kernel: &Kernel) -> Result<Map<String, Value>, 
         (None, None) => (0, 0),
     };
     let Value::Object(mut map) = json!({
-        "type": record.as_ref().map_or(configured, |record| record.kind.as_str()),
+        "type": record.as_ref().map_or(kernel.seal.kind(), |record| record.kind.as_str()),
         "initialized": record.is_some(),
         "sealed": sealed,
         "t": threshold,
@@ -149,7 +146,7 @@ pub(super) fn seal_status_fields(kernel: &Kernel) -> Result<Map<String, Value>, 
         "nonce": progress.unseal.nonce,
         "version": kernel.settings().version,
         "build_date": "",
-        "migration": false,
+        "migration": is_migrating,
         "recovery_seal": recovery.is_some(),
         "storage_type": kernel.settings().storage_type,
     }) else {
@@ -179,11 +176,6 @@ pub(super) fn decode_key(text: &str) -> Result<SecretBytes, Error> {
 
 fn unseal(kernel: &Arc<Kernel>, request: &Request) -> Result<Response, Error> {
     let fields = &request.fields;
-    if fields.boolean("migrate")?.unwrap_or(false) && !matches!(kernel.seal, Seal::Shamir) {
-        return Err(Error::invalid(
-            "a seal is migrated with `strongroom operator migrate-seal` on a stopped server",
-        ));
-    }
     if fields.boolean("reset")?.unwrap_or(false) {
         kernel.progress.lock().unseal.clear();
         return seal_status(kernel, request);
@@ -194,7 +186,11 @@ fn unseal(kernel: &Arc<Kernel>, request: &Request) -> Result<Response, Error> {
     let text = fields.text("key")?.filter(|text| !text.is_empty()).ok_or_else(|| {
         Error::invalid("'key' must be specified in request body as JSON, or 'reset' set to true")
     })?;
-    kernel.unseal_with_share(decode_key(&text)?)?;
+    let share = decode_key(&text)?;
+    match fields.boolean("migrate")?.unwrap_or(false) {
+        true => kernel.migrate_with_share(share)?,
+        false => kernel.unseal_with_share(share)?,
+    };
     seal_status(kernel, request)
 }
 

@@ -136,6 +136,7 @@ pub(crate) fn new_mount(
         seal_wrap: false,
         external_entropy_access: false,
         is_tainted: false,
+        is_upgrading: false,
         former_paths: Vec::new(),
     }
 }

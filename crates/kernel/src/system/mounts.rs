@@ -14,6 +14,7 @@ use crate::route::{Access, Field, FieldKind, Route, Run};
 use crate::system::{is_own_mount, new_mount};
 use crate::topology::mount_path;
 use crate::transaction::{Key, Record, Table, Tx};
+use crate::upgrade::{self, UPGRADING};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -354,11 +355,13 @@ fn tune(call: &mut Call<'_>, class: Class, path: &str) -> Result<Response, Error
     if let Some(options) = request.fields.text_map("options")? {
         change_options(call, record, options)?;
     }
+    let is_upgrading = record.is_upgrading;
     mounts::write_table(&mut call.tx, namespace, &table)?;
-    Ok(Response::default())
+    let response = Response::default();
+    Ok(if is_upgrading { response.with_warning(UPGRADING) } else { response })
 }
 
-/// Another version is another implementation with other records: only an empty mount can change to it.
+/// Another version is another implementation with other records: data is upgraded in the background, and never goes back.
 fn change_options(
     call: &mut Call<'_>,
     record: &mut MountRecord,
@@ -371,14 +374,20 @@ fn change_options(
     let mut changed = record.clone();
     changed.options.extend(options);
     let after = instance(call, changed.clone())?;
-    if !std::ptr::eq(before.backend, after.backend) {
-        let space = call.tx.space(before.space());
-        if call.tx.has_entries(&space)? {
+    let space = call.tx.space(before.space());
+    if !std::ptr::eq(before.backend, after.backend) && call.tx.has_entries(&space)? {
+        let (from, to) = (before.backend, after.backend);
+        if record.is_upgrading || !upgrade::is_possible(from, to) {
             return Err(Error::invalid(format!(
-                "{} holds data in its present version: mount the other version at another path and copy the data",
+                "cannot {} mount from version {:?}: {} holds data in it. Mount the other version at another path and \
+                 copy the data",
+                if to.version < from.version { "downgrade" } else { "change" },
+                from.version.unwrap_or_default(),
                 record.path
             )));
         }
+        record.is_upgrading = true;
+        upgrade::begin(&mut call.tx, before.space())?;
     }
     record.options = run_enable(call, changed)?;
     Ok(())

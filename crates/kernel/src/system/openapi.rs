@@ -122,7 +122,7 @@ fn add_route(
             item.entry("parameters").or_insert_with(|| parameters.clone().into());
         }
         match route.access {
-            Access::Sudo => drop(item.insert("x-vault-sudo".to_owned(), true.into())),
+            Access::Sudo | Access::Recovery => drop(item.insert("x-vault-sudo".to_owned(), true.into())),
             Access::Open | Access::OwnToken => {
                 drop(item.insert("x-vault-unauthenticated".to_owned(), true.into()))
             }

@@ -189,15 +189,8 @@ fn configuration(call: &mut Call<'_>) -> Result<Response, Error> {
         ("default_lease_ttl".to_owned(), json!(settings.default_lease_ttl.as_secs())),
         ("max_lease_ttl".to_owned(), json!(settings.max_lease_ttl.as_secs())),
         ("storage".to_owned(), json!({ "type": settings.storage_type })),
-        ("seals".to_owned(), json!([{ "type": seal_kind(call.kernel), "disabled": false }])),
+        ("seals".to_owned(), json!([{ "type": call.kernel.seal.kind(), "disabled": false }])),
     ])))
-}
-
-fn seal_kind(kernel: &Kernel) -> &str {
-    match &kernel.seal {
-        crate::seal::Seal::Shamir => "shamir",
-        crate::seal::Seal::Auto(seal) => seal.kind(),
-    }
 }
 
 fn experiments(_: &mut Call<'_>) -> Result<Response, Error> {

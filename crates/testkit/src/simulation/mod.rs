@@ -549,6 +549,7 @@ fn kernel(
         entropy: entropy.clone(),
         backends: backends.to_vec(),
         seal: Seal::Shamir,
+        seal_before: None,
         audit: AuditParts::default(),
         settings: KernelSettings::default(),
         surroundings: Surroundings::default(),

@@ -10,7 +10,7 @@ use strongroom_kernel::{
     Access, Backend, Call, Class, Data, Error, FieldKind, Fields, Key, Response, Route, Table,
 };
 
-const VALUES: Table = Table(1);
+pub(super) const VALUES: Table = Table(1);
 /// Stands before each stored value.
 const FORMAT: u8 = 1;
 
@@ -57,15 +57,20 @@ fn exists(call: &mut Call<'_>) -> Result<bool, Error> {
 fn read_value(call: &mut Call<'_>) -> Result<Response, Error> {
     let key = key(call);
     let row = call.tx.get(&key)?.ok_or_else(Error::not_found)?;
-    let text = match row.expose().split_first() {
-        Some((&FORMAT, text)) => payload::parse(text)?,
-        _ => return Err(Error::internal("a kv value of an unknown format: a newer program wrote it")),
-    };
+    let text = payload::parse(payload(row.expose())?)?;
     Ok(Response {
         lease_duration: lifetime(text.get()).unwrap_or_else(|| default_ttl(call)),
         data: Data::Json(text.to_owned()),
         ..Response::default()
     })
+}
+
+/// The JSON text of a stored value.
+pub(super) fn payload(row: &[u8]) -> Result<&[u8], Error> {
+    match row.split_first() {
+        Some((&FORMAT, text)) => Ok(text),
+        _ => Err(Error::internal("a kv value of an unknown format: a newer program wrote it")),
+    }
 }
 
 /// How long a value says that it may be kept by whoever reads it: its `ttl`, or `lease`.

@@ -54,7 +54,7 @@ pub fn run(context: &Context, args: &GenerateRootArgs) -> Result<ExitCode, Failu
     if let (Some(encoded), Some(otp)) = (&args.decode, &args.otp) {
         return decode(context, encoded, otp);
     }
-    let client = context.client_without_token()?;
+    let client = context.client()?;
     if args.generate_otp {
         return generate_otp(context, &client);
     }

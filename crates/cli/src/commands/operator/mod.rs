@@ -63,6 +63,12 @@ pub struct InitArgs {
     /// How many of them it takes to unseal
     #[arg(long, short = 't', default_value_t = 3, value_name = "COUNT")]
     key_threshold: u64,
+    /// How many recovery keys to make, where the seal opens by itself (default: as --key-shares)
+    #[arg(long, value_name = "COUNT")]
+    recovery_shares: Option<u64>,
+    /// How many of them are needed (default: as --key-threshold)
+    #[arg(long, value_name = "COUNT")]
+    recovery_threshold: Option<u64>,
     /// Not supported: shares are not encrypted to PGP keys
     #[arg(long, hide = true)]
     pgp_keys: Option<String>,
@@ -78,6 +84,9 @@ pub struct UnsealArgs {
     /// Forget the shares given so far
     #[arg(long)]
     reset: bool,
+    /// The share is of the seal before: enough of them change the seal to the one that the server is configured with
+    #[arg(long, conflicts_with = "reset")]
+    migrate: bool,
 }
 
 pub fn run(context: &Context, command: OperatorCommand) -> Result<ExitCode, Failure> {
@@ -121,7 +130,12 @@ fn init(context: &Context, args: &InitArgs) -> Result<ExitCode, Failure> {
     if args.status {
         return init_status(context, &client);
     }
-    let request = InitRequest { secret_shares: args.key_shares, secret_threshold: args.key_threshold };
+    let request = InitRequest {
+        secret_shares: args.key_shares,
+        secret_threshold: args.key_threshold,
+        recovery_shares: args.recovery_shares.or(args.recovery_threshold.map(|_| args.key_shares)),
+        recovery_threshold: args.recovery_threshold.or(args.recovery_shares.map(|_| args.key_threshold)),
+    };
     let made = client.initialize(&request).while_doing(|| "initializing".to_owned())?;
     if !context.output.is_table() || context.output.field.is_some() {
         return context.output.map(&machine_form(&request, &made));
@@ -139,7 +153,12 @@ fn init(context: &Context, args: &InitArgs) -> Result<ExitCode, Failure> {
     }
     text.push_str(&format!("\nInitial Root Token: {}\n\n", made.root_token));
     if made.keys.is_empty() {
-        text.push_str(&format!("Success! {server} is initialized\n"));
+        let (shares, threshold) = recovery_sharing(&request);
+        text.push_str(&format!(
+            "Success! {server} is initialized\n\n\
+             Recovery key initialized with {shares} key shares and a key threshold of {threshold}. Please\n\
+             securely distribute the key shares printed above. They are shown this once.\n"
+        ));
     } else {
         let (shares, threshold) = (request.secret_shares, request.secret_threshold);
         text.push_str(&format!(
@@ -151,6 +170,14 @@ fn init(context: &Context, args: &InitArgs) -> Result<ExitCode, Failure> {
         ));
     }
     context.output.text(&text)
+}
+
+/// Shares and threshold of the recovery keys.
+fn recovery_sharing(request: &InitRequest) -> (u64, u64) {
+    (
+        request.recovery_shares.unwrap_or(request.secret_shares),
+        request.recovery_threshold.unwrap_or(request.secret_threshold),
+    )
 }
 
 fn in_base64(made: &InitAnswer) -> &[String] {
@@ -168,7 +195,7 @@ fn machine_form(request: &InitRequest, made: &InitAnswer) -> serde_json::Map<Str
         "recovery_keys_b64": made.recovery_keys_base64,
         "recovery_keys_hex": made.recovery_keys,
         "recovery_keys_shares": made.recovery_keys.len(),
-        "recovery_keys_threshold": 0,
+        "recovery_keys_threshold": if stored { recovery_sharing(request).1 } else { 0 },
         "root_token": made.root_token,
     });
     match value {
@@ -200,7 +227,11 @@ fn unseal(context: &Context, args: &UnsealArgs) -> Result<ExitCode, Failure> {
         (true, _) => None,
         (false, key) => Some(key_share(context, key)?),
     };
-    let status = client.unseal(share.as_ref()).while_doing(|| "unsealing".to_owned())?;
+    let answered = match &share {
+        Some(share) if args.migrate => client.unseal_migrating(share),
+        share => client.unseal(share.as_ref()),
+    };
+    let status = answered.while_doing(|| "unsealing".to_owned())?;
     status::print(context, &client, &status)
 }
 

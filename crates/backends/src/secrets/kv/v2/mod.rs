@@ -6,6 +6,7 @@ mod expiry;
 mod metadata;
 mod row;
 mod subkeys;
+mod upgrade;
 mod versions;
 
 use super::enable;
@@ -17,6 +18,7 @@ pub(crate) static V2: Backend = Backend {
     version: Some("2"),
     memory: || std::sync::Arc::new(config::Memory::default()),
     enable,
+    upgrade: Some(upgrade::piece),
     ..Backend::new("kv", Class::Secret, "Keeps versions of values under paths.", &[ROUTES])
 };
 

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use strongroom_kernel::{Call, Error, Key, Table};
+use strongroom_kernel::{Call, Error, Key, Mount, Table, Tx};
 use strongroom_secret::{SecretBytes, Timestamp};
 
 const SECRETS: Table = Table(2);
@@ -150,6 +150,11 @@ impl Stored {
     }
 }
 
+/// Where the secrets of a mount are.
+pub(super) fn table(tx: &Tx<'_>, mount: &Mount) -> Key {
+    tx.table(mount.space(), SECRETS)
+}
+
 /// The place of the secret that the route names.
 pub(super) fn key(call: &Call<'_>) -> Key {
     call.tx.path_key(&call.table(SECRETS), call.capture("path"))
@@ -180,6 +185,13 @@ fn decode(row: SecretBytes) -> Result<Stored, Error> {
 }
 
 pub(super) fn write(call: &mut Call<'_>, header: &Header, payload: &[u8]) -> Result<(), Error> {
+    let row = encode(header, payload)?;
+    let key = key(call);
+    call.tx.put(&key, row)
+}
+
+/// A row as it is stored.
+pub(super) fn encode(header: &Header, payload: &[u8]) -> Result<Vec<u8>, Error> {
     let text = serde_json::to_vec(header).map_err(|error| {
         Error::internal(format!("a secret's metadata cannot be written: {:?}", error.classify()))
     })?;
@@ -190,8 +202,7 @@ pub(super) fn write(call: &mut Call<'_>, header: &Header, payload: &[u8]) -> Res
     row.extend_from_slice(&length.to_be_bytes());
     row.extend_from_slice(&text);
     row.extend_from_slice(payload);
-    let key = key(call);
-    call.tx.put(&key, row)
+    Ok(row)
 }
 
 /// The payload of any kept version.

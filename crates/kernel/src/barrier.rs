@@ -1,5 +1,6 @@
 //! The keys of an open server, and what is done with them: below here everything is ciphertext.
 
+use crate::decoded::Decoded;
 use crate::error::Error;
 use strongroom_crypto::Key;
 use strongroom_crypto::keyring::Keyring;
@@ -19,6 +20,8 @@ pub struct Keys {
     pub audit: MacKey,
     /// Secret-ids, password-free look-ups and other handles that backends store as keyed hashes.
     pub handles: MacKey,
+    /// What was read with these keys.
+    pub(crate) decoded: Decoded,
 }
 
 impl Keys {
@@ -29,6 +32,7 @@ impl Keys {
             tokens: MacKey::new(&keyring.derive("tokens")),
             audit: MacKey::new(&keyring.derive("audit values")),
             handles: MacKey::new(&keyring.derive("handles")),
+            decoded: Decoded::default(),
             keyring,
         }
     }

@@ -208,9 +208,7 @@ pub(crate) fn auth_of(call: &mut Call<'_>, created: Created) -> Result<Auth, Err
     let Created { token, entry, .. } = created;
     let identity_policies = match entry.entity_id.as_str() {
         "" => Vec::new(),
-        id => identity::load(&mut call.tx, call.topology, entry.namespace, id)?
-            .map(|identity| identity.policies_in(entry.namespace))
-            .unwrap_or_default(),
+        id => identity::policy_names(&mut call.tx, call.topology, entry.namespace, id)?,
     };
     let mut policies = [entry.policies.clone(), identity_policies.clone()].concat();
     policies.sort_unstable();

@@ -8,6 +8,7 @@ mod barrier;
 mod call;
 mod caller;
 mod cubbyhole;
+mod decoded;
 mod effect;
 mod error;
 mod expirer;

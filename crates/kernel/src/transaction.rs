@@ -240,6 +240,25 @@ impl<'s> Tx<'s> {
         }
     }
 
+    /// Reads a record that is read often and holds no secrets: as long as its row stays the same, it is decrypted and
+    /// parsed once.
+    pub fn shared_record<T: Record + Send + Sync + 'static>(
+        &mut self,
+        key: &Key,
+    ) -> Result<Option<Arc<T>>, Error> {
+        if self.writes.contains_key(&key.bytes) {
+            return Ok(self.record(key)?.map(Arc::new));
+        }
+        self.depend_on(key);
+        let Some(sealed) = self.snapshot.read(&key.bytes)? else { return Ok(None) };
+        if let Some(record) = self.keys.decoded.find(&key.bytes, &sealed) {
+            return Ok(Some(record));
+        }
+        let record = Arc::new(decode(self.keys.open(&key.bytes, &sealed)?.expose())?);
+        self.keys.decoded.keep(&key.bytes, sealed, &record);
+        Ok(Some(record))
+    }
+
     pub fn put_record<T: Record>(&mut self, key: &Key, record: &T) -> Result<(), Error> {
         self.put(key, encode(record)?)
     }

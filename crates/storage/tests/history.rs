@@ -98,7 +98,7 @@ fn replace(store: &EmbeddedStorage, done: &Deeds) {
     let mut random = Random(500);
     for number in 0..REPLACEMENTS {
         // Until others have done about their share up to here.
-        let mut due = || done.lock().unwrap().len() as u64 >= number * WRITERS * COMMITS / REPLACEMENTS;
+        let due = || done.lock().unwrap().len() as u64 >= number * WRITERS * COMMITS / REPLACEMENTS;
         while !due() {
             std::thread::yield_now();
         }

@@ -17,6 +17,7 @@ use crate::route::Route;
 use crate::topology::Topology;
 use crate::transaction::Tx;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use store::{EntityRecord, GroupPlace, GroupRecord};
 use strongroom_secret::{Entropy, Timestamp};
 
@@ -59,7 +60,9 @@ pub(crate) fn load(
     namespace: u64,
     entity_id: &str,
 ) -> Result<Option<Identity>, Error> {
-    let Some(entity) = store::entity_around(tx, topology, namespace, entity_id)? else { return Ok(None) };
+    let Some(entity) = store::shared_entity_around(tx, topology, namespace, entity_id)? else {
+        return Ok(None);
+    };
     let groups = groups_of(tx, &entity)?;
     let mut policies: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
     policies.entry(entity.namespace).or_default().extend(entity.policies.iter().cloned());
@@ -71,11 +74,33 @@ pub(crate) fn load(
         groups: groups.into_iter().filter_map(|group| group_context(topology, group)).collect(),
     };
     Ok(Some(Identity {
-        entity_id: entity.id,
+        entity_id: entity.id.clone(),
         is_disabled: entity.is_disabled,
         policies: policies.into_iter().map(|(id, names)| (id, names.into_iter().collect())).collect(),
         context,
     }))
+}
+
+/// The names of the policies that an entity and its groups bring in one namespace, sorted.
+pub(crate) fn policy_names(
+    tx: &mut Tx<'_>,
+    topology: &Topology,
+    namespace: u64,
+    entity_id: &str,
+) -> Result<Vec<String>, Error> {
+    let Some(entity) = store::shared_entity_around(tx, topology, namespace, entity_id)? else {
+        return Ok(Vec::new());
+    };
+    let groups = groups_of(tx, &entity)?;
+    let mut names: Vec<String> = groups
+        .into_iter()
+        .filter(|group| group.namespace == namespace)
+        .flat_map(|group| group.policies)
+        .chain(entity.policies.iter().filter(|_| entity.namespace == namespace).cloned())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    Ok(names)
 }
 
 /// The groups that an entity is in, directly or through others.
@@ -132,23 +157,24 @@ pub(crate) fn on_login(
 ) -> Result<String, Error> {
     let (namespace, accessor) = (mount.namespace, mount.record.accessor.as_str());
     let known = match store::entity_of_alias(tx, namespace, accessor, &grant.alias)? {
-        Some(id) => store::entity(tx, namespace, &id)?,
+        Some(id) => store::shared_entity(tx, namespace, &id)?,
         None => None,
     };
     let metadata = store::texts(&grant.alias_metadata);
     let mut is_changed = known.is_none();
     let mut entity = match known {
         Some(entity) => entity,
-        None => first_login(tx, entropy, mount, &grant.alias, now)?,
+        None => Arc::new(first_login(tx, entropy, mount, &grant.alias, now)?),
     };
     if entity.is_disabled {
         return Err(Error::denied().with_detail("the entity of this login is disabled"));
     }
-    let is_ours = |alias: &&mut store::AliasRecord| {
-        alias.mount_accessor == accessor && alias.name.to_lowercase() == grant.alias.to_lowercase()
+    let wanted = grant.alias.to_lowercase();
+    let is_stale = |alias: &store::AliasRecord| {
+        alias.mount_accessor == accessor && alias.metadata != metadata && alias.name.to_lowercase() == wanted
     };
-    if let Some(alias) = entity.aliases.iter_mut().find(is_ours)
-        && alias.metadata != metadata
+    if let Some(at) = entity.aliases.iter().position(is_stale)
+        && let Some(alias) = Arc::make_mut(&mut entity).aliases.get_mut(at)
     {
         alias.metadata = metadata;
         alias.updated = now;
@@ -161,7 +187,7 @@ pub(crate) fn on_login(
     if is_changed {
         store::save_entity(tx, &entity)?;
     }
-    Ok(entity.id)
+    Ok(entity.id.clone())
 }
 
 /// Makes the entity of somebody who was never here. Nobody's permissions depend on it yet.
@@ -183,7 +209,7 @@ fn first_login(
 /// Makes the entity's external groups of this mount those that the method named; whether that changed anything.
 fn follow_groups(
     tx: &mut Tx<'_>,
-    entity: &mut EntityRecord,
+    entity: &mut Arc<EntityRecord>,
     mount: &Mount,
     aliases: &[String],
 ) -> Result<bool, Error> {
@@ -201,10 +227,10 @@ fn follow_groups(
         .map(|membership| membership.group.clone())
         .collect();
     for gone in before.difference(&named) {
-        store::leave(tx, entity, gone)?;
+        store::leave(tx, Arc::make_mut(entity), gone)?;
     }
     for new in named.difference(&before) {
-        store::join(tx, entity, new, accessor)?;
+        store::join(tx, Arc::make_mut(entity), new, accessor)?;
     }
     Ok(before != named)
 }

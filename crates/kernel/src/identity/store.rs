@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use strongroom_crypto::token::uuid_v4;
 use strongroom_secret::{Entropy, Timestamp};
 
@@ -161,9 +162,19 @@ fn id_at(tx: &mut Tx<'_>, key: &Key) -> Result<Option<String>, Error> {
     Ok(tx.get(key)?.map(|bytes| String::from_utf8_lossy(bytes.expose()).into_owned()))
 }
 
-pub(super) fn entity(tx: &mut Tx<'_>, namespace: u64, id: &str) -> Result<Option<EntityRecord>, Error> {
+/// An entity to look at.
+pub(super) fn shared_entity(
+    tx: &mut Tx<'_>,
+    namespace: u64,
+    id: &str,
+) -> Result<Option<Arc<EntityRecord>>, Error> {
     let key = named(tx, namespace, ENTITIES, id);
-    tx.record(&key)
+    tx.shared_record(&key)
+}
+
+/// An entity to change.
+pub(super) fn entity(tx: &mut Tx<'_>, namespace: u64, id: &str) -> Result<Option<EntityRecord>, Error> {
+    Ok(shared_entity(tx, namespace, id)?.map(Arc::unwrap_or_clone))
 }
 
 pub(super) fn entity_by_name(
@@ -179,22 +190,32 @@ pub(super) fn entity_by_name(
 }
 
 /// The entity of an id, in a namespace or one around it; or the one that it was merged into.
+pub(super) fn shared_entity_around(
+    tx: &mut Tx<'_>,
+    topology: &Topology,
+    namespace: u64,
+    id: &str,
+) -> Result<Option<Arc<EntityRecord>>, Error> {
+    for place in around(topology, namespace) {
+        if let Some(found) = shared_entity(tx, place, id)? {
+            return Ok(Some(found));
+        }
+        let key = named(tx, place, MERGED, id);
+        if let Some(into) = id_at(tx, &key)? {
+            return shared_entity(tx, place, &into);
+        }
+    }
+    Ok(None)
+}
+
+/// The same, to change it.
 pub(super) fn entity_around(
     tx: &mut Tx<'_>,
     topology: &Topology,
     namespace: u64,
     id: &str,
 ) -> Result<Option<EntityRecord>, Error> {
-    for place in around(topology, namespace) {
-        if let Some(found) = entity(tx, place, id)? {
-            return Ok(Some(found));
-        }
-        let key = named(tx, place, MERGED, id);
-        if let Some(into) = id_at(tx, &key)? {
-            return entity(tx, place, &into);
-        }
-    }
-    Ok(None)
+    Ok(shared_entity_around(tx, topology, namespace, id)?.map(Arc::unwrap_or_clone))
 }
 
 /// A namespace and those around it.
@@ -258,7 +279,7 @@ pub(super) fn entity_of_alias(
     name: &str,
 ) -> Result<Option<String>, Error> {
     let key = by_factors(tx, namespace, ALIASES, accessor, name);
-    Ok(tx.record::<AliasOwner>(&key)?.map(|owner| owner.owner))
+    Ok(tx.shared_record::<AliasOwner>(&key)?.map(|owner| owner.owner.clone()))
 }
 
 /// What the alias of an id belongs to.

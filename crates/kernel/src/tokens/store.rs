@@ -22,8 +22,12 @@ const BY_PATH: Table = Table(6);
 
 const SERVICE_PREFIX: &str = "hvs.";
 const BATCH_PREFIX: &str = "hvb.";
-const TOKEN_CHARACTERS: usize = 24;
+/// After the prefix: the time it was made at, then what makes it a secret.
+const TIME_CHARACTERS: usize = 7;
+const RANDOM_CHARACTERS: usize = 24;
+/// The same time, then a keyed hash: 100 bits of it.
 const ACCESSOR_CHARACTERS: usize = 24;
+const TIME_BYTES: usize = 6;
 const BATCH_CONTEXT: &[u8] = b"batch token";
 
 /// What a new token shall be.
@@ -49,7 +53,8 @@ pub(crate) fn row_of_token(keys: &Keys, token: &str) -> (String, TokenRow) {
 
 fn accessor_of(keys: &Keys, token: &str) -> String {
     let tag = keys.tokens.start().with(b"accessor\0").with(token.as_bytes()).finish();
-    let mut accessor = base62_of(&tag);
+    let mut accessor = time_in(token).unwrap_or_default().to_owned();
+    accessor.extend(tag.iter().map(|byte| digit((*byte).into())));
     accessor.truncate(ACCESSOR_CHARACTERS);
     if let Some(namespace) = namespace_suffix(token) {
         accessor.push('.');
@@ -58,19 +63,38 @@ fn accessor_of(keys: &Keys, token: &str) -> String {
     accessor
 }
 
-/// Base 62 of a keyed hash, a character per byte: 24 of them hold more than 140 bits.
-fn base62_of(tag: &[u8]) -> String {
-    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    tag.iter()
-        .filter_map(|byte| DIGITS.get(usize::from(*byte) % 62))
-        .map(|digit| char::from(*digit))
-        .collect()
+/// In the order of their bytes, so that times sort as texts too.
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+fn digit(number: u64) -> char {
+    DIGITS.get((number % 62) as usize).copied().map_or('0', char::from)
 }
 
+/// A time as tokens begin with it: milliseconds since 1970 in base 62, enough until 2081.
+fn time_text(at: Timestamp) -> String {
+    let milliseconds = u64::try_from(at.nanoseconds() / 1_000_000).unwrap_or(0);
+    let power = |place: usize| 62_u64.pow(u32::try_from(place).unwrap_or(0));
+    (0..TIME_CHARACTERS).rev().map(|place| digit(milliseconds / power(place))).collect()
+}
+
+/// The time that a token of our own making begins with. A token chosen by its user has none.
+fn time_in(token: &str) -> Option<&str> {
+    let body = token.strip_prefix(SERVICE_PREFIX)?;
+    let body = body.split_once('.').map_or(body, |(body, _)| body);
+    let is_ours = body.len() == TIME_CHARACTERS + RANDOM_CHARACTERS
+        && body.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    body.get(..TIME_CHARACTERS).filter(|_| is_ours)
+}
+
+/// A row begins with the time that the accessor begins with: tokens made one after another stand next to each other in
+/// all their tables, and the store changes few pages for many of them.
 pub(crate) fn row_of_accessor(keys: &Keys, accessor: &str) -> TokenRow {
+    let value_of = |byte: u8| DIGITS.binary_search(&byte).unwrap_or(0) as u64;
+    let time = accessor.bytes().take(TIME_CHARACTERS).fold(0, |time, byte| time * 62 + value_of(byte));
     let tag = keys.tokens.start().with(b"row\0").with(accessor.as_bytes()).finish();
     let mut row = [0; 20];
-    row.copy_from_slice(tag.first_chunk::<20>().unwrap_or(&[0; 20]));
+    let bytes = time.to_be_bytes().into_iter().skip(size_of::<u64>() - TIME_BYTES).chain(tag);
+    row.iter_mut().zip(bytes).for_each(|(out, byte)| *out = byte);
     TokenRow(row)
 }
 
@@ -165,8 +189,9 @@ pub(crate) fn create(
     let token = match id {
         Some(id) => id,
         None => SecretString::new(format!(
-            "{SERVICE_PREFIX}{}{suffix}",
-            random_base62(entropy, TOKEN_CHARACTERS).expose()
+            "{SERVICE_PREFIX}{}{}{suffix}",
+            time_text(entry.created),
+            random_base62(entropy, RANDOM_CHARACTERS).expose()
         )),
     };
     let keys = tx.keys().clone();
@@ -382,5 +407,58 @@ pub(crate) fn blank(namespace: u64, path: &str, now: Timestamp) -> TokenEntry {
         internal: Value::Null,
         no_identity_policies: false,
         is_wrapping: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strongroom_crypto::Key as CryptoKey;
+    use strongroom_crypto::keyring::Keyring;
+
+    struct Zeros;
+
+    impl Entropy for Zeros {
+        fn fill(&self, out: &mut [u8]) {
+            out.fill(0);
+        }
+    }
+
+    fn keys() -> Keys {
+        let keyring = Keyring::generate(&Zeros, Timestamp::from_seconds(0));
+        Keys::new(keyring, CryptoKey::from_bytes(&[1; 32]))
+    }
+
+    fn made_at(milliseconds: i64, random: char) -> String {
+        let time = time_text(Timestamp::from_nanoseconds(milliseconds * 1_000_000));
+        format!("hvs.{time}{}", String::from(random).repeat(RANDOM_CHARACTERS))
+    }
+
+    #[test]
+    fn rows_follow_the_time_that_their_tokens_were_made_at() {
+        let keys = keys();
+        let times = [0, 1, 61, 62, 1_700_000_000_000, 1_700_000_000_001, 3_500_000_000_000];
+        let rows: Vec<TokenRow> =
+            times.iter().map(|time| row_of_token(&keys, &made_at(*time, 'x')).1).collect();
+        assert!(rows.is_sorted(), "{rows:?}");
+        let other = row_of_token(&keys, &made_at(62, 'y')).1;
+        assert!(rows[2] < other && other < rows[4]);
+        assert_ne!(other, rows[3], "at one time there are many");
+    }
+
+    #[test]
+    fn the_row_is_found_from_the_accessor_alone() {
+        let keys = keys();
+        let of_time = made_at(1_700_000_000_000, 'x');
+        for token in [of_time.as_str(), &format!("{of_time}.abcdef"), "chosen by hand", "hvs.", "hvs.ÄÖÜ", ""]
+        {
+            let (accessor, row) = row_of_token(&keys, token);
+            assert_eq!(row_of_accessor(&keys, &accessor), row, "{token}");
+            let body = accessor.strip_suffix(".abcdef").unwrap_or(&accessor);
+            assert_eq!(body.len(), ACCESSOR_CHARACTERS);
+            assert!(!accessor.contains("xxxxx"), "{accessor} shows something of {token}");
+        }
+        assert!(accessor_of(&keys, &of_time).starts_with(time_in(&of_time).unwrap()));
+        assert_eq!(time_in("hvs.not-a-real-token-of-31-letters-"), None);
     }
 }

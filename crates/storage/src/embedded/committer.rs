@@ -191,7 +191,10 @@ impl Writer {
         self.run("BEGIN IMMEDIATE")?;
         let mut put = self.connection.prepare_cached("REPLACE INTO entries VALUES (?1, ?2)")?;
         let mut remove = self.connection.prepare_cached("DELETE FROM entries WHERE key = ?1")?;
-        for write in group.iter().flat_map(|(_, writes)| writes) {
+        // Neighbours one after the other; of one key in the order in which they came.
+        let mut writes: Vec<&Write> = group.iter().flat_map(|(_, writes)| writes).collect();
+        writes.sort_by(|one, other| one.key.cmp(&other.key));
+        for write in writes {
             match &write.value {
                 Some(value) => put.execute([&write.key, value])?,
                 None => remove.execute([&write.key])?,

@@ -7,9 +7,9 @@ use rusqlite::{Connection, ErrorCode};
 use std::time::Duration;
 
 /// A checkpoint begins when the log has this many pages of 4 KiB, beside the commits.
-const LOG_PAGES: u32 = 1000;
+const LOG_PAGES: u32 = 4000;
 /// Beyond this, commits wait for the rest of a checkpoint, so that the log starts again from its beginning.
-const LOG_PAGES_FORCED: u32 = 2000;
+const LOG_PAGES_FORCED: u32 = 6000;
 /// A log file beyond this is cut.
 const LOG_BYTES_KEPT: u64 = 64 << 20;
 /// How long commits wait for readers of old snapshots to finish.

@@ -6,6 +6,7 @@ use super::uses;
 use crate::auth::is_login;
 use crate::auth::token_parameters::is_within;
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use strongroom_kernel::tokens::{TokenEntry, TokenSettings};
 use strongroom_kernel::{Call, Error, LoginGrant, Response};
 use strongroom_secret::SecretString;
@@ -26,9 +27,9 @@ pub(super) fn login_name(call: &Call<'_>) -> Option<String> {
 
 pub(super) fn login(call: &mut Call<'_>) -> Result<Response, Error> {
     let role_id = call.fields().required_text("role_id")?;
-    let role = roles::by_id(call, &role_id)?;
+    let role = roles::shared_by_id(call, &role_id)?;
     let needs_secret_id = role.as_ref().is_none_or(|role| role.bind_secret_id);
-    let proof = if needs_secret_id { look_up_secret_id(call, role.as_ref())? } else { None };
+    let proof = if needs_secret_id { look_up_secret_id(call, role.as_deref())? } else { None };
     let Some(role) = role else { return Err(refused("no role has this role-id")) };
     if needs_secret_id && proof.is_none() {
         return Err(refused("the role has no such secret-id, or its time is over"));
@@ -38,36 +39,37 @@ pub(super) fn login(call: &mut Call<'_>) -> Result<Response, Error> {
     {
         return Err(refused("the client's address is outside the networks of the role or the secret-id"));
     }
-    let token = token_settings(call, &role, proof.as_ref());
+    let token = token_settings(call, &role, proof.as_deref());
     if !is_within(call, &token.bound_cidrs) {
         return Err(refused("the client's address is outside the token's networks"));
     }
-    let mut metadata = proof.map_or_else(Map::new, |secret_id| secret_id.metadata);
+    let mut metadata = proof.map_or_else(Map::new, |secret_id| secret_id.metadata.clone());
     metadata.insert("role_name".to_owned(), json!(role.name));
-    Ok(Response { login: Some(Box::new(grant(role, token, metadata))), ..Response::default() })
+    Ok(Response { login: Some(Box::new(grant(&role, token, metadata))), ..Response::default() })
 }
 
 /// The secret-id of a login, if it is good; its use is taken.
-fn look_up_secret_id(call: &mut Call<'_>, role: Option<&Role>) -> Result<Option<SecretId>, Error> {
+fn look_up_secret_id(call: &mut Call<'_>, role: Option<&Role>) -> Result<Option<Arc<SecretId>>, Error> {
     let secret_id = SecretString::new(call.fields().required_text("secret_id")?);
     let handle = secret_ids::handle_of(call, secret_id.expose());
     let family = role.map_or(NO_FAMILY, |role| role.family);
     let key = secret_ids::key(call, family, &handle);
-    let Some(mut entry) = call.tx.record::<SecretId>(&key)? else { return Ok(None) };
+    let Some(entry) = call.tx.shared_record::<SecretId>(&key)? else { return Ok(None) };
     if entry.is_expired(call.now) {
         return Ok(None);
     }
     match entry.uses_left {
         Some(left) if left <= 1 => secret_ids::remove(call, family, &handle, &entry)?,
         Some(left) => {
-            entry.uses_left = Some(left - 1);
-            entry.use_count += 1;
-            (entry.last_used, entry.updated) = (Some(call.now), call.now);
-            call.tx.put_record(&key, &entry)?;
+            let mut used = SecretId::clone(&entry);
+            used.uses_left = Some(left - 1);
+            used.use_count += 1;
+            (used.last_used, used.updated) = (Some(call.now), call.now);
+            call.tx.put_record(&key, &used)?;
         }
         None => {
-            if uses::count(call, &handle, &mut entry) {
-                call.tx.put_record(&key, &entry)?;
+            if let Some(used) = uses::count(call, &handle, &entry) {
+                call.tx.put_record(&key, &used)?;
             }
         }
     }
@@ -85,15 +87,15 @@ fn token_settings(call: &Call<'_>, role: &Role, secret_id: Option<&SecretId>) ->
     settings
 }
 
-fn grant(role: Role, token: TokenSettings, metadata: Map<String, Value>) -> LoginGrant {
+fn grant(role: &Role, token: TokenSettings, metadata: Map<String, Value>) -> LoginGrant {
     LoginGrant {
-        alias: role.role_id,
+        alias: role.role_id.clone(),
         alias_metadata: metadata.clone(),
         metadata,
         token,
         renewable: true,
         internal: json!({ "role_name": role.name }),
-        role: Some(role.name),
+        role: Some(role.name.clone()),
         ..LoginGrant::default()
     }
 }
@@ -104,5 +106,5 @@ pub(super) fn renew(call: &mut Call<'_>, entry: &TokenEntry) -> Result<LoginGran
     let role = roles::by_name(call, &name)?
         .ok_or_else(|| Error::invalid(format!("role {name:?} does not exist during renewal")))?;
     let token = role.parameters.settings.clone();
-    Ok(grant(role, token, entry.metadata.clone()))
+    Ok(grant(&role, token, entry.metadata.clone()))
 }

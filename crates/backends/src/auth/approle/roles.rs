@@ -6,6 +6,7 @@ use crate::listing::page;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use strongroom_crypto::mac::MAC_BYTES;
 use strongroom_crypto::token::uuid_v4;
@@ -95,9 +96,14 @@ fn role_key(call: &Call<'_>, role_id: &str) -> Key {
     call.tx.id_key(&call.table(ROLES), &handle)
 }
 
-pub(super) fn by_id(call: &mut Call<'_>, role_id: &str) -> Result<Option<Role>, Error> {
+/// The role that logins with this id are to, to look at.
+pub(super) fn shared_by_id(call: &mut Call<'_>, role_id: &str) -> Result<Option<Arc<Role>>, Error> {
     let key = role_key(call, role_id);
-    call.tx.record(&key)
+    call.tx.shared_record(&key)
+}
+
+fn by_id(call: &mut Call<'_>, role_id: &str) -> Result<Option<Role>, Error> {
+    Ok(shared_by_id(call, role_id)?.map(Arc::unwrap_or_clone))
 }
 
 pub(super) fn by_name(call: &mut Call<'_>, name: &str) -> Result<Option<Role>, Error> {

@@ -33,8 +33,8 @@ pub(super) fn pending(call: &Call<'_>, handle: &[u8]) -> u64 {
     handle.and_then(|handle| with(call, |uses| uses.get(handle).copied().unwrap_or(0))).unwrap_or(0)
 }
 
-/// Counts a use. True: the entry was changed and is to be written.
-pub(super) fn count(call: &Call<'_>, handle: &Handle, entry: &mut SecretId) -> bool {
+/// Counts a use. What is to be written, if anything is.
+pub(super) fn count(call: &Call<'_>, handle: &Handle, entry: &SecretId) -> Option<SecretId> {
     let is_due = entry.last_used.is_none_or(|last| call.now.since(last) >= WRITTEN_EVERY);
     if !is_due {
         with(call, |uses| {
@@ -42,9 +42,9 @@ pub(super) fn count(call: &Call<'_>, handle: &Handle, entry: &mut SecretId) -> b
                 *uses.entry(*handle).or_insert(0) += 1;
             }
         });
-        return false;
+        return None;
     }
-    entry.use_count += 1 + with(call, |uses| uses.remove(handle)).flatten().unwrap_or(0);
-    entry.last_used = Some(call.now);
-    true
+    let counted = with(call, |uses| uses.remove(handle)).flatten().unwrap_or(0);
+    let use_count = entry.use_count + 1 + counted;
+    Some(SecretId { use_count, last_used: Some(call.now), ..entry.clone() })
 }

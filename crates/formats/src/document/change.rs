@@ -2,7 +2,7 @@
 
 use super::tree::{Kind, NodeId, Span, Style};
 use super::value::{Path, Scalar, Step, Value};
-use super::{Document, Limits, Node, Syntax, json, yaml};
+use super::{Document, Limits, Node, Syntax, ini, json, yaml};
 use std::collections::HashMap;
 use strongroom_secret::SecretString;
 
@@ -90,7 +90,8 @@ impl Document {
         let text = match syntax {
             Syntax::Json => json::fresh(one()?, indent),
             Syntax::Yaml => Ok(yaml::fresh(parts, indent)),
-            Syntax::Toml | Syntax::Ini => Err("not yet"),
+            Syntax::Ini => ini::fresh(one()?),
+            Syntax::Toml => Err("not yet"),
         };
         let text = SecretString::new(text.map_err(ChangeError::Fresh)?);
         let limits = Limits { bytes_max: usize::MAX, ..Limits::default() };
@@ -128,7 +129,8 @@ impl Document {
                 (Kind::Scalar(_), Rewrite::Scalar(scalar)) => match self.syntax {
                     Syntax::Json => splices.push(json::write_scalar(node, scalar)?),
                     Syntax::Yaml => splices.extend(yaml::write_scalar(self, layout, node, scalar)),
-                    Syntax::Toml | Syntax::Ini => return Err(node.impossible("not yet")),
+                    Syntax::Ini => splices.push(ini::write_scalar(self, node, scalar)?),
+                    Syntax::Toml => return Err(node.impossible("not yet")),
                 },
                 (Kind::Comment(_), Rewrite::Comment(text)) => splices.push(write_comment(node, text)?),
                 _ => return Err(node.impossible("only scalars and comments are rewritten")),
@@ -181,7 +183,8 @@ impl Document {
         let splices = match self.syntax {
             Syntax::Json => json::replace(self, node, value)?,
             Syntax::Yaml => yaml::replace(self, node, value)?,
-            Syntax::Toml | Syntax::Ini => return Err(node.impossible("not yet")),
+            Syntax::Ini => ini::replace(self, node, value)?,
+            Syntax::Toml => return Err(node.impossible("not yet")),
         };
         self.apply(path, splices, &Meant { replaced: Some((id, value)), ..Meant::default() })
     }
@@ -234,9 +237,8 @@ impl Document {
         let splices = match self.syntax {
             Syntax::Json => json::insert(self, &entry)?,
             Syntax::Yaml => yaml::insert(self, &entry)?,
-            Syntax::Toml | Syntax::Ini => {
-                return Err(ChangeError::Impossible { path, what: "not yet" });
-            }
+            Syntax::Ini => ini::insert(self, &entry)?,
+            Syntax::Toml => return Err(ChangeError::Impossible { path, what: "not yet" }),
         };
         self.apply(path, splices, &Meant { inserted: Some(entry), ..Meant::default() })
     }
@@ -252,7 +254,8 @@ impl Document {
         let splices = match self.syntax {
             Syntax::Json => json::remove(self, node),
             Syntax::Yaml => yaml::remove(self, node)?,
-            Syntax::Toml | Syntax::Ini => return Err(node.impossible("not yet")),
+            Syntax::Ini => ini::remove(self, node),
+            Syntax::Toml => return Err(node.impossible("not yet")),
         };
         self.apply(path, splices, &Meant { removed: Some(id), ..Meant::default() })
     }

@@ -30,6 +30,7 @@
 //! Nothing here prints a value: errors cite lines, columns and keys, `Debug` shows structure alone.
 
 mod change;
+mod ini;
 mod json;
 mod tree;
 mod value;
@@ -118,7 +119,8 @@ impl Document {
         let parsed = match syntax {
             Syntax::Json => json::parse(text.expose(), limits),
             Syntax::Yaml => yaml::parse(text.expose(), limits),
-            Syntax::Toml | Syntax::Ini => Err(Fault::new(0, "this syntax cannot be read yet")),
+            Syntax::Ini => ini::parse(text.expose(), limits),
+            Syntax::Toml => Err(Fault::new(0, "this syntax cannot be read yet")),
         };
         let tree = parsed.map_err(|fault| fault.in_text(text.expose()))?;
         Ok(Self { syntax, text, tree, limits: *limits })
@@ -284,7 +286,8 @@ impl<'d> Node<'d> {
         Some(match self.document.syntax {
             Syntax::Json => json::scalar(self.data(), self.raw()),
             Syntax::Yaml => yaml::scalar(self.data(), self.raw()),
-            Syntax::Toml | Syntax::Ini => Scalar::Null,
+            Syntax::Ini => ini::scalar(self.data(), self.raw()),
+            Syntax::Toml => Scalar::Null,
         })
     }
 

@@ -214,7 +214,7 @@ impl<'l> Builder<'l> {
         id
     }
 
-    /// Adds a value or comment to the innermost open container.
+    /// Adds a value or comment to the innermost open container, which must not have its key yet.
     pub(super) fn add(
         &mut self,
         kind: Kind,
@@ -225,10 +225,15 @@ impl<'l> Builder<'l> {
         let Some(parent) = self.top() else {
             return Err(Fault::new(span.start(), "a value outside of any document"));
         };
+        if let (Some(key), Some(keys)) = (&key, self.keys.last_mut())
+            && !keys.insert(key.text.clone())
+        {
+            return Err(duplicate(key));
+        }
         self.add_to(parent, kind, style, span, key)
     }
 
-    /// Adds a value or comment to any container, open or not. Keys of closed ones are looked up by walking.
+    /// Adds a value or comment to any container, open or not, whatever keys it has.
     pub(super) fn add_to(
         &mut self,
         parent: NodeId,
@@ -240,11 +245,6 @@ impl<'l> Builder<'l> {
         if self.tree.len() >= self.limits.entries_max {
             let max = self.limits.entries_max;
             return Err(Fault::new(span.start(), format!("more than {max} values and comments")));
-        }
-        if let (Some(key), true, Some(keys)) = (&key, self.top() == Some(parent), self.keys.last_mut())
-            && !keys.insert(key.text.clone())
-        {
-            return Err(duplicate(key));
         }
         let index = match kind {
             Kind::Comment(_) => 0,

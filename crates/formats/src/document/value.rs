@@ -36,7 +36,7 @@ pub struct Number(SecretString);
 pub enum Value {
     Scalar(Scalar),
     List(Vec<Value>),
-    /// Keys in document order, each once.
+    /// Keys in document order, each once; but INI may have several sections of one name.
     Map(Vec<(String, Value)>),
 }
 

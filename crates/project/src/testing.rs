@@ -17,7 +17,6 @@ use strongroom_secret::{Clock, Entropy, Timestamp};
 pub(crate) struct Received {
     pub(crate) method: String,
     /// Path and query.
-    #[expect(dead_code, reason = "for the other services")]
     pub(crate) target: String,
     headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,

@@ -104,7 +104,6 @@ impl Request {
     }
 
     #[must_use]
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the other services"))]
     pub(crate) fn bearer(self, token: &SecretString) -> Self {
         self.header("authorization", format!("Bearer {}", token.expose()))
     }
@@ -151,6 +150,12 @@ pub(crate) fn encoded(text: &str) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, KEPT).to_string()
+}
+
+/// Host and port of a URL.
+pub(crate) fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
 /// A whole answer, whatever its status.

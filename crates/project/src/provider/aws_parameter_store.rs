@@ -3,8 +3,8 @@
 
 use super::aws_secrets_manager::aws;
 use super::settings::{Kind, Rule, Shape};
-use super::whole::{Place, SecretTree, Whole, hand_out, places};
-use super::{Address, ErrorKind, Outcome, Provider, ProviderError, Reach, Stored};
+use super::whole::{Place, Whole, hand_out, places};
+use super::{Address, ErrorKind, Outcome, Provider, ProviderError, Reach, SecretTree, Stored};
 use crate::at_once;
 use crate::cloud::aws::{Aws, Service};
 use crate::web::{Repeat, set};

@@ -2,8 +2,8 @@
 //! <https://docs.aws.amazon.com/secretsmanager/latest/apireference/>
 
 use super::settings::{Checked, Kind, Rule, Shape};
-use super::whole::{Place, SecretTree, Whole, hand_out, places, set_entry};
-use super::{Address, ErrorKind, Outcome, Provider, ProviderError, Reach, Stored, remote};
+use super::whole::{Place, Whole, changed, hand_out, places};
+use super::{Address, ErrorKind, Outcome, Provider, ProviderError, Reach, SecretTree, Stored, remote};
 use crate::at_once;
 use crate::cloud::aws::{Aws, AwsOptions, CallError, Service, region_of_arn};
 use crate::surroundings::Surroundings;
@@ -105,16 +105,21 @@ impl Provider for SecretsManager {
     fn store(&self, address: &Address, value: &SecretBytes) -> Result<Stored, ProviderError> {
         match &address.key {
             None => self.put(&address.path, value),
-            Some(key) => {
-                let stored = self.change(address, key, Some(value))?;
-                Ok(stored.unwrap_or_else(|| Stored { version: None, origin: self.place() }))
+            Some(_) => {
+                let current = self.one((&address.path, None))?;
+                let whole = changed(current.as_ref(), address, Some(value))?;
+                self.put(&address.path, &whole.unwrap_or_default())
             }
         }
     }
 
     fn remove(&self, address: &Address) -> Result<(), ProviderError> {
-        if let Some(key) = &address.key {
-            return self.change(address, key, None).map(|_| ());
+        if address.key.is_some() {
+            let current = self.one((&address.path, None))?;
+            if let Some(whole) = changed(current.as_ref(), address, None)? {
+                self.put(&address.path, &whole)?;
+            }
+            return Ok(());
         }
         // AWS keeps it for its recovery window (30 days).
         let body = json!({ "SecretId": address.path });
@@ -237,40 +242,6 @@ impl SecretsManager {
         let answer = answer?;
         let version = answer.get("VersionId").and_then(Value::as_str).map(str::to_owned);
         Ok(Stored { version, origin: format!("AWS secret {path}") })
-    }
-
-    /// Changes one entry of a map. None: it was to be removed, and there is nothing to remove it from.
-    fn change(
-        &self,
-        address: &Address,
-        key: &str,
-        value: Option<&SecretBytes>,
-    ) -> Result<Option<Stored>, ProviderError> {
-        let path = address.path.as_str();
-        let current = self.one((path, None))?;
-        if value.is_none() && current.is_none() {
-            return Ok(None);
-        }
-        if let (Some(expected), Some(current)) = (&address.version, &current)
-            && current.version.as_ref() != Some(expected)
-        {
-            let message = format!("the AWS secret {path} has changed: it is no longer version {expected}");
-            return Err(ProviderError::new(ErrorKind::Malformed, message).hint("read it again, then write"));
-        }
-        let text = match &current {
-            None => SecretBytes::new(b"{}".to_vec()),
-            Some(whole) => match whole.part(&Address::of_path(path))? {
-                Some(found) => found.value,
-                None => SecretBytes::new(b"{}".to_vec()),
-            },
-        };
-        let mut tree = SecretTree::parse(text.expose()).ok_or_else(|| {
-            ProviderError::malformed(format!(
-                "the AWS secret {path} is no JSON map: no entry {key:?} can be set"
-            ))
-        })?;
-        set_entry(&mut tree, key, value)?;
-        self.put(path, &tree.to_bytes()).map(Some)
     }
 
     /// A random UUID: the id of the new version, so that a repeated request makes one version.

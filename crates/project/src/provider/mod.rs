@@ -5,16 +5,23 @@
 
 mod aws_parameter_store;
 mod aws_secrets_manager;
+mod azure_key_vault;
+mod command;
 mod error;
 mod fetch;
+mod google_secret_manager;
+mod heroku;
 mod process;
 mod remote;
 mod settings;
+mod vault;
 mod whole;
 
 pub use error::{ErrorKind, ProviderError};
 pub use fetch::{Batch, fetch_all};
 pub use settings::{KINDS, Kind, Need, Rule, Setting, Settings, SettingsError, Shape};
+
+pub(crate) use whole::SecretTree;
 
 use std::fmt;
 use std::time::Duration;

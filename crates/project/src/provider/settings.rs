@@ -1,4 +1,7 @@
-use super::{Provider, aws_parameter_store, aws_secrets_manager, process, remote};
+use super::{
+    Provider, aws_parameter_store, aws_secrets_manager, azure_key_vault, command, google_secret_manager,
+    heroku, process, remote, vault,
+};
 use crate::surroundings::Surroundings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,7 +89,16 @@ impl SettingsError {
 }
 
 /// Every kind of provider.
-pub static KINDS: &[Kind] = &[process::KIND, aws_secrets_manager::KIND, aws_parameter_store::KIND];
+pub static KINDS: &[Kind] = &[
+    process::KIND,
+    command::KIND,
+    vault::KIND,
+    aws_secrets_manager::KIND,
+    aws_parameter_store::KIND,
+    google_secret_manager::KIND,
+    azure_key_vault::KIND,
+    heroku::KIND,
+];
 
 impl Kind {
     pub(crate) const fn new(
@@ -205,7 +217,6 @@ impl Shape {
 /// Settings that have passed `Kind::check`.
 pub(crate) struct Checked<'a>(&'a Settings);
 
-#[expect(dead_code, reason = "for the other services")]
 impl<'a> Checked<'a> {
     pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
         match self.0.get(name)? {
@@ -226,13 +237,6 @@ impl<'a> Checked<'a> {
     pub(crate) fn number(&self, name: &str) -> Option<i64> {
         match self.0.get(name)? {
             Setting::Number(number) => Some(*number),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn switch(&self, name: &str) -> Option<bool> {
-        match self.0.get(name)? {
-            Setting::Switch(switch) => Some(*switch),
             _ => None,
         }
     }

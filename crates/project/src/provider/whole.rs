@@ -78,7 +78,6 @@ impl Whole {
         Self::of(Content::Bytes { bytes, parsed: OnceCell::new() }, origin)
     }
 
-    #[expect(dead_code, reason = "for the other services")]
     pub(crate) fn of_tree(tree: SecretTree, origin: impl Into<String>) -> Self {
         Self::of(Content::Tree(tree), origin)
     }
@@ -193,6 +192,33 @@ pub(crate) fn set_entry(
         wipe(&mut old);
     }
     Ok(())
+}
+
+/// The text of a map after one entry is set or (with no value) removed. None: it was to be removed, and there is nothing
+/// to remove it from. The address's version, if there is one, must be the map's.
+pub(crate) fn changed(
+    current: Option<&Whole>,
+    address: &Address,
+    value: Option<&SecretBytes>,
+) -> Result<Option<SecretBytes>, ProviderError> {
+    let key = address.key.as_deref().unwrap_or_default();
+    let Some(current) = current else {
+        let Some(value) = value else { return Ok(None) };
+        let mut tree = SecretTree::new(Value::Object(Map::new()));
+        set_entry(&mut tree, key, Some(value))?;
+        return Ok(Some(tree.to_bytes()));
+    };
+    if let Some(expected) = &address.version
+        && current.version.as_ref() != Some(expected)
+    {
+        let message = format!("{} has changed: it is no longer version {expected}", current.origin);
+        return Err(ProviderError::malformed(message).hint("read it again, then write"));
+    }
+    let mut tree = SecretTree::parse(current.bytes().expose()).ok_or_else(|| {
+        ProviderError::malformed(format!("{} is no JSON map: no entry {key:?} can be set", current.origin))
+    })?;
+    set_entry(&mut tree, key, value)?;
+    Ok(Some(tree.to_bytes()))
 }
 
 /// One place to ask for: a path in a version.

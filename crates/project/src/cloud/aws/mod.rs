@@ -11,6 +11,7 @@ mod sso;
 mod sts;
 
 pub use kms::{DataKey, EncryptionContext};
+pub(crate) use profile::read_small;
 
 use crate::provider::{ErrorKind, ProviderError};
 use crate::surroundings::{Surroundings, Variables};
@@ -213,6 +214,23 @@ impl Aws {
         let fips = if variables.switch("AWS_USE_FIPS_ENDPOINT") { "-fips" } else { "" };
         format!("https://{}{fips}.{region}.{}", service.name(), suffix(region))
     }
+}
+
+/// A signed request that tells whoever sends it on who we are at AWS. `{region}` in the template is filled in.
+pub(crate) fn caller_identity_request(
+    web: &Arc<Web>,
+    template: &str,
+    target_resource: &str,
+) -> Result<Request, ProviderError> {
+    let client = Aws::over(Arc::clone(web), AwsOptions::default());
+    let region = client.region(&ProfileFiles::read(web.surroundings())?)?;
+    let credentials = client.chain.credentials()?;
+    let request = Request::new("POST", template.replace("{region}", &region), Repeat::Safe)
+        .header("x-goog-cloud-target-resource", target_resource);
+    let host = request.url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next());
+    let host = host.unwrap_or_default().to_owned();
+    let scope = Scope { region: &region, service: "sts", time: web.surroundings().clock.now() };
+    Ok(sign(request, &credentials, &scope).header("host", host))
 }
 
 /// `AWS_ENDPOINT_URL_service`, else `AWS_ENDPOINT_URL`; without a slash at its end.

@@ -2,7 +2,7 @@
 
 use super::tree::{Kind, NodeId, Span, Style};
 use super::value::{Path, Scalar, Step, Value};
-use super::{Document, Limits, Node, Syntax, ini, json, yaml};
+use super::{Document, Limits, Node, Syntax, ini, json, toml, yaml};
 use std::collections::HashMap;
 use strongroom_secret::SecretString;
 
@@ -91,17 +91,18 @@ impl Document {
             Syntax::Json => json::fresh(one()?, indent),
             Syntax::Yaml => Ok(yaml::fresh(parts, indent)),
             Syntax::Ini => ini::fresh(one()?),
-            Syntax::Toml => Err("not yet"),
+            Syntax::Toml => toml::fresh(one()?),
         };
         let text = SecretString::new(text.map_err(ChangeError::Fresh)?);
         let limits = Limits { bytes_max: usize::MAX, ..Limits::default() };
         let document = Self::from_text(syntax, text, &limits);
         let document =
             document.map_err(|_| ChangeError::Fresh("the values are nested too deep, or too many"))?;
+        let arranged = parts.iter().map(|value| arranged(syntax, value));
         let roots = document.tree.parts.iter().map(|part| document.tree.values(*part).next());
         let holds = roots.len() == parts.len()
-            && roots.zip(parts).all(|(root, value)| match root {
-                Some(id) => is(&document, id, value),
+            && roots.zip(arranged).all(|(root, value)| match root {
+                Some(id) => is(&document, id, &value),
                 None => matches!(value, Value::Scalar(Scalar::Null)),
             });
         if holds {
@@ -130,7 +131,7 @@ impl Document {
                     Syntax::Json => splices.push(json::write_scalar(node, scalar)?),
                     Syntax::Yaml => splices.extend(yaml::write_scalar(self, layout, node, scalar)),
                     Syntax::Ini => splices.push(ini::write_scalar(self, node, scalar)?),
-                    Syntax::Toml => return Err(node.impossible("not yet")),
+                    Syntax::Toml => splices.push(toml::write_scalar(self, node, scalar)?),
                 },
                 (Kind::Comment(_), Rewrite::Comment(text)) => splices.push(write_comment(node, text)?),
                 _ => return Err(node.impossible("only scalars and comments are rewritten")),
@@ -180,11 +181,12 @@ impl Document {
             return Err(node.impossible("it is no value"));
         }
         let path = node.path();
+        let value = &arranged(self.syntax, value);
         let splices = match self.syntax {
             Syntax::Json => json::replace(self, node, value)?,
             Syntax::Yaml => yaml::replace(self, node, value)?,
             Syntax::Ini => ini::replace(self, node, value)?,
-            Syntax::Toml => return Err(node.impossible("not yet")),
+            Syntax::Toml => toml::replace(self, node, value)?,
         };
         self.apply(path, splices, &Meant { replaced: Some((id, value)), ..Meant::default() })
     }
@@ -233,12 +235,15 @@ impl Document {
                 return Err(ChangeError::Impossible { path, what: "what it should follow stands elsewhere" });
             }
         };
+        let value = &arranged(self.syntax, value);
+        let after =
+            if self.syntax == Syntax::Toml { toml::place(self, container, value, place) } else { after };
         let entry = Entry { container, after, key, value };
         let splices = match self.syntax {
             Syntax::Json => json::insert(self, &entry)?,
             Syntax::Yaml => yaml::insert(self, &entry)?,
             Syntax::Ini => ini::insert(self, &entry)?,
-            Syntax::Toml => return Err(ChangeError::Impossible { path, what: "not yet" }),
+            Syntax::Toml => toml::insert(self, &entry)?,
         };
         self.apply(path, splices, &Meant { inserted: Some(entry), ..Meant::default() })
     }
@@ -255,7 +260,7 @@ impl Document {
             Syntax::Json => json::remove(self, node),
             Syntax::Yaml => yaml::remove(self, node)?,
             Syntax::Ini => ini::remove(self, node),
-            Syntax::Toml => return Err(node.impossible("not yet")),
+            Syntax::Toml => toml::remove(self, node)?,
         };
         self.apply(path, splices, &Meant { removed: Some(id), ..Meant::default() })
     }
@@ -289,6 +294,11 @@ impl Node<'_> {
     pub(super) fn impossible(&self, what: &'static str) -> ChangeError {
         ChangeError::Impossible { path: self.path(), what }
     }
+}
+
+/// A value in the order in which the syntax can write it.
+fn arranged(syntax: Syntax, value: &Value) -> Value {
+    if syntax == Syntax::Toml { toml::ordered(value) } else { value.duplicate() }
 }
 
 /// The value wrapped into maps and lists of one entry each, along a path that does not exist yet.

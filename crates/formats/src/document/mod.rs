@@ -32,6 +32,7 @@
 mod change;
 mod ini;
 mod json;
+mod toml;
 mod tree;
 mod value;
 mod yaml;
@@ -42,7 +43,7 @@ pub use value::{Number, Path, Scalar, ScalarKind, Step, Value};
 
 use std::fmt;
 use strongroom_secret::SecretString;
-use tree::{Fault, NodeData, Tree};
+use tree::{NodeData, Tree};
 
 /// The language of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -120,7 +121,7 @@ impl Document {
             Syntax::Json => json::parse(text.expose(), limits),
             Syntax::Yaml => yaml::parse(text.expose(), limits),
             Syntax::Ini => ini::parse(text.expose(), limits),
-            Syntax::Toml => Err(Fault::new(0, "this syntax cannot be read yet")),
+            Syntax::Toml => toml::parse(text.expose(), limits),
         };
         let tree = parsed.map_err(|fault| fault.in_text(text.expose()))?;
         Ok(Self { syntax, text, tree, limits: *limits })
@@ -287,7 +288,7 @@ impl<'d> Node<'d> {
             Syntax::Json => json::scalar(self.data(), self.raw()),
             Syntax::Yaml => yaml::scalar(self.data(), self.raw()),
             Syntax::Ini => ini::scalar(self.data(), self.raw()),
-            Syntax::Toml => Scalar::Null,
+            Syntax::Toml => toml::scalar(self.data(), self.raw()),
         })
     }
 

@@ -164,6 +164,11 @@ impl Tree {
         self.node(id).key.as_deref()
     }
 
+    /// The part that a node stands in.
+    pub(super) fn root_of(&self, id: NodeId) -> NodeId {
+        std::iter::successors(Some(id), |id| self.node(*id).parent).last().unwrap_or(id)
+    }
+
     pub(super) fn child(&self, id: NodeId, key: &str) -> Option<NodeId> {
         self.values(id).find(|child| self.key(*child).is_some_and(|found| found.text == key))
     }

@@ -85,6 +85,9 @@ pub enum Format {
 pub enum Command {
     /// Run a program with secrets as environment variables
     Run(commands::run::RunArgs),
+    /// .env files: list, get, set, unset, run, lint
+    #[command(subcommand)]
+    Dotenv(commands::dotenv::DotenvCommand),
     /// Is the server there, initialised, unsealed?
     #[command(after_help = "Exit codes: 0 unsealed, 2 sealed, anything else: no answer.")]
     Status,

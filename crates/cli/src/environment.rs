@@ -46,7 +46,6 @@ impl Environment {
     }
 
     /// Any variable as it is, empty or not: for what a project's files refer to. What is not UTF-8 is not here.
-    #[allow(dead_code, reason = "its users land after it")]
     pub fn variable(&self, name: &str) -> Option<&SecretString> {
         self.values.get(name)
     }

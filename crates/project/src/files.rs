@@ -8,7 +8,7 @@ use rustix::fs::{self, Gid, Uid};
 use rustix::io::Errno;
 use std::fs::{File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use strongroom_secret::SecretBytes;
@@ -73,6 +73,14 @@ pub fn read(path: &Path, bytes_max: u64) -> Result<SecretBytes, FileError> {
     let mut file = File::open(path).map_err(|error| io_error("cannot open", path, error))?;
     let metadata = file.metadata().map_err(|error| io_error("cannot examine", path, error))?;
     read_open(path, &mut file, &metadata, bytes_max)
+}
+
+/// The first file or pipe of this name in `start` or the folders above it, as python-dotenv's `find_dotenv` looks.
+pub fn find_upward(start: &Path, name: &Path) -> Option<PathBuf> {
+    start.ancestors().map(|folder| folder.join(name)).find(|path| {
+        let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
+        kind.is_ok_and(|kind| kind.is_file() || kind.is_fifo())
+    })
 }
 
 /// A file on its way to new content: what it held, and the lock on its folder, until `replace` or drop.
@@ -332,6 +340,16 @@ mod tests {
             scope.spawn(add);
         });
         assert_eq!(std::fs::read(&path).unwrap().len(), 40);
+    }
+
+    #[test]
+    fn files_are_found_upward() {
+        let folder = tempfile::tempdir().unwrap();
+        let leaf = folder.path().join("a/.env/b");
+        std::fs::create_dir_all(&leaf).unwrap();
+        let path = folder.path().join(".env");
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(find_upward(&leaf, Path::new(".env")), Some(path), "a folder of that name is none");
     }
 
     #[test]

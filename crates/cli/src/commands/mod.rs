@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod collection;
+pub mod dotenv;
 pub mod generic;
 pub mod kv;
 pub mod lease;
@@ -45,6 +46,7 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Identity(command) => collection::identity(context, command),
         Command::Namespace(command) => namespace::run(context, command),
         Command::Quota(command) => collection::quota(context, command),
+        Command::Dotenv(command) => dotenv::run(context, command),
         Command::Audit(command) => audit::run(context, command),
         Command::Token(command) => token::run(context, command),
         Command::Server(args) => server::run(&args, &context.environment, context.output.face),

@@ -77,7 +77,7 @@ fn read(client: &Client, path: &str) -> Result<Map<String, Value>, Failure> {
 }
 
 /// Variables by name. The values are secret.
-type Variables = BTreeMap<String, SecretString>;
+pub type Variables = BTreeMap<String, SecretString>;
 
 /// From a field's name to a variable's.
 struct Naming<'a> {
@@ -173,7 +173,7 @@ fn is_variable_name(name: &str) -> bool {
 }
 
 /// Replaces this process. Returns only if that fails.
-fn become_program(words: &[OsString], alone: bool, variables: &Variables) -> Failure {
+pub fn become_program(words: &[OsString], alone: bool, variables: &Variables) -> Failure {
     let Some((program, arguments)) = words.split_first() else {
         return Failure::usage("which program?");
     };

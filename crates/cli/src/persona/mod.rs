@@ -5,6 +5,7 @@
 //! messages and exit codes follow the tool. A **program** (`dotenv`) has a command line of its own: it gets the
 //! words as they are, and answers with an exit code. Each is a file or folder here, and a row in `recognise`.
 
+mod dotenv;
 pub mod vault;
 
 use crate::environment::Environment;
@@ -17,7 +18,6 @@ use std::process::ExitCode;
 #[derive(Clone, Copy)]
 pub enum Persona {
     Face(Face),
-    #[allow(dead_code, reason = "the first program lands after this mechanism")]
     Program(&'static Program),
 }
 
@@ -29,14 +29,13 @@ pub enum Face {
 }
 
 /// A tool whose command line is not ours in other words.
-#[allow(dead_code, reason = "the first program lands after this mechanism")]
 pub struct Program {
     pub name: &'static str,
     /// Takes the words after the program's name; prints, and answers with the tool's exit code.
     pub run: fn(&[OsString], &Environment) -> ExitCode,
 }
 
-const PROGRAMS: &[Program] = &[];
+const PROGRAMS: &[Program] = &[dotenv::PROGRAM];
 
 /// The persona by the program's own name, or by a leading `--persona=NAME`, which is removed.
 pub fn recognise(mut words: Vec<OsString>) -> (Persona, Vec<OsString>) {
@@ -89,6 +88,8 @@ mod tests {
         assert_eq!(check("/usr/bin/strongroom status"), answer("Native", "/usr/bin/strongroom status"));
         assert_eq!(check("strongroom --persona=vault status"), answer("Vault", "strongroom status"));
         assert_eq!(check("vault status --persona=vault"), answer("Vault", "vault status --persona=vault"));
+        assert_eq!(check("/x/dotenv list"), answer("dotenv", "/x/dotenv list"));
+        assert_eq!(check("strongroom --persona=dotenv list"), answer("dotenv", "strongroom list"));
         assert_eq!(check("strongroom --persona=no x"), answer("Native", "strongroom --persona=no x"));
     }
 }

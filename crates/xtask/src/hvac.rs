@@ -4,17 +4,11 @@
 //! class, over TLS. Cases that do not pass are listed with their reasons in a committed file; a case that fails and
 //! is not listed, and a case that is listed and passes, both fail the run.
 
-mod expected;
-mod junit;
-
 use crate::outcome::Outcome;
+use crate::pytest::{self, Case, Expected};
 use crate::tools::{self, Profile};
 use anyhow::{Context, Result};
 use clap::Args;
-use expected::Expected;
-use junit::{Case, Verdict};
-use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -55,9 +49,9 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
         None => tools::build(options.profile.unwrap_or(Profile::Debug))?,
     };
     let cases = run_suite(&binary, &options.pytest)?;
-    print!("{}", table(&cases, options.markdown));
+    print!("{}", pytest::table(&cases, options.markdown));
     if options.no_expect {
-        return Ok(count(&cases));
+        return Ok(pytest::count(&cases));
     }
     let list = options.expect.clone().unwrap_or_else(|| tools::root().join("crates/xtask/hvac-expected.txt"));
     let expected = Expected::read(&list)?;
@@ -81,9 +75,14 @@ fn run_suite(binary: &Path, pytest: &[String]) -> Result<Vec<Case>> {
     let more: &[&str] = if java { &["python-ldap-test==0.3.1"] } else { &[] };
     let requirements = tools::root().join("crates/xtask/hvac-requirements.txt");
     let python = tools::python_environment(&home.join("venv"), &requirements, more)?;
-    let source = unpack(&home, &python)?;
+    let source = pytest::unpack(&home, &python, "hvac", VERSION)?;
+    let own_copy = source.join("hvac");
+    if own_copy.is_dir() {
+        // The tests run against the package that pip installed: the copy beside them would hide it.
+        std::fs::remove_dir_all(own_copy)?;
+    }
     let bin = home.join("bin");
-    link_as_vault(&bin, binary)?;
+    tools::link_as(&bin, "vault", binary)?;
     let results = home.join("results.xml");
     let _ = std::fs::remove_file(&results);
     let mut command = Command::new(&python);
@@ -101,78 +100,5 @@ fn run_suite(binary: &Path, pytest: &[String]) -> Result<Vec<Case>> {
     command.current_dir(&source).env("PATH", tools::path_with(&bin)?).env_remove("VAULT_TOKEN");
     // Its exit status says only that some case failed; the results say which.
     command.status().context("starting pytest")?;
-    let text = std::fs::read_to_string(&results).context("pytest wrote no results")?;
-    junit::read(&text)
-}
-
-/// Fetches and unpacks the source distribution once; answers its folder.
-fn unpack(home: &Path, python: &Path) -> Result<PathBuf> {
-    let source = home.join(format!("hvac-{VERSION}"));
-    if source.join("tests").is_dir() {
-        return Ok(source);
-    }
-    let mut pip = Command::new(python);
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--no-binary",
-        ":all:",
-    ]);
-    pip.arg(format!("hvac=={VERSION}")).arg("--dest").arg(home);
-    tools::succeed_in_three(&mut pip)?;
-    let archive = home.join(format!("hvac-{VERSION}.tar.gz"));
-    tools::succeed(
-        Command::new("tar").arg("--extract").arg("--file").arg(&archive).arg("--directory").arg(home),
-    )?;
-    // The tests run against the package that pip installed: the copy beside them would hide it.
-    std::fs::remove_dir_all(source.join("hvac"))?;
-    Ok(source)
-}
-
-fn link_as_vault(bin: &Path, binary: &Path) -> Result<()> {
-    std::fs::create_dir_all(bin)?;
-    let link = bin.join("vault");
-    let _ = std::fs::remove_file(&link);
-    let binary = binary.canonicalize().with_context(|| binary.display().to_string())?;
-    Ok(std::os::unix::fs::symlink(binary, link)?)
-}
-
-fn count(cases: &[Case]) -> Outcome {
-    let mut outcome = Outcome::default();
-    for case in cases {
-        outcome += match case.verdict {
-            Verdict::Passed => Outcome::of_check(true),
-            Verdict::Failed | Verdict::Error => Outcome::of_check(false),
-            Verdict::Skipped => Outcome::skipped(),
-        };
-    }
-    outcome
-}
-
-/// One row for each file, and a sum.
-fn table(cases: &[Case], markdown: bool) -> String {
-    let mut files: BTreeMap<&str, Vec<Case>> = BTreeMap::new();
-    for case in cases {
-        files.entry(case.file()).or_default().push(case.clone());
-    }
-    let mut text = String::new();
-    let mut row = |name: &str, outcome: Outcome| {
-        let Outcome { passed, failed, skipped } = outcome;
-        let _ = if markdown {
-            writeln!(text, "| {name} | {passed} | {failed} | {skipped} |")
-        } else {
-            writeln!(text, "{name:<42} {passed:>7} {failed:>7} {skipped:>8}")
-        };
-    };
-    let heading = if markdown { "| file | passed | failed | skipped |\n|---|---|---|---|\n" } else { "" };
-    for (name, cases) in &files {
-        row(name, count(cases));
-    }
-    row("all", count(cases));
-    let plain = format!("{:<42} {:>7} {:>7} {:>8}\n", "file", "passed", "failed", "skipped");
-    format!("{}{text}", if markdown { heading } else { &plain })
+    pytest::results(&results)
 }

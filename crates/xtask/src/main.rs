@@ -6,10 +6,12 @@
 
 mod bench;
 mod crash;
+mod dotenv;
 mod http;
 mod hvac;
 mod outcome;
 mod process;
+mod pytest;
 mod server;
 mod suite;
 mod tidy;
@@ -33,6 +35,8 @@ enum Command {
     Bench(bench::Options),
     /// Run hvac's own integration tests against our binary.
     Hvac(hvac::Options),
+    /// Run python-dotenv's own tests against our .env library and persona, and compare with its readers and npm's.
+    Dotenv(dotenv::Options),
     /// Kill the server again and again and account for every acknowledged write.
     Crash(crash::Options),
     /// Check the house rules.
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         Command::Test(options) => suite::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Hvac(options) => hvac::run(&options),
+        Command::Dotenv(options) => dotenv::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Tidy => tidy::run(),
     };

@@ -2,7 +2,7 @@
 
 use crate::outcome::Outcome;
 use crate::tools::{self, Profile};
-use crate::{crash, hvac, tidy};
+use crate::{crash, dotenv, hvac, tidy};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::io::{BufRead, BufReader};
@@ -30,11 +30,13 @@ enum Part {
     Python,
     /// hvac's integration tests against our binary.
     Hvac,
+    /// python-dotenv's tests against our library and persona, and comparisons with other readers of .env files.
+    Dotenv,
     /// A short crash loop and a full disk.
     Crash,
 }
 
-const ALL: [Part; 5] = [Part::Tidy, Part::Rust, Part::Python, Part::Hvac, Part::Crash];
+const ALL: [Part; 6] = [Part::Tidy, Part::Rust, Part::Python, Part::Dotenv, Part::Hvac, Part::Crash];
 
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     let parts = if options.parts.is_empty() { ALL.to_vec() } else { options.parts.clone() };
@@ -63,6 +65,7 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
         Part::Rust => cargo_test(&options.cargo_test),
         Part::Tidy => tidy::run(),
         Part::Python => python(),
+        Part::Dotenv => dotenv::run(&dotenv::Options::default()),
         Part::Hvac => {
             with_server("the hvac suite", |binary| hvac::run(&hvac::Options::of_binary(binary.to_owned())))
         }

@@ -73,6 +73,15 @@ pub(crate) fn path_with(folder: &Path) -> Result<std::ffi::OsString> {
     Ok(std::env::join_paths(std::iter::once(folder.to_owned()).chain(std::env::split_paths(&path)))?)
 }
 
+/// Makes a folder for PATH in which our binary has another tool's name.
+pub(crate) fn link_as(bin: &Path, name: &str, binary: &Path) -> Result<()> {
+    std::fs::create_dir_all(bin)?;
+    let link = bin.join(name);
+    let _ = std::fs::remove_file(&link);
+    let binary = binary.canonicalize().with_context(|| binary.display().to_string())?;
+    Ok(std::os::unix::fs::symlink(binary, link)?)
+}
+
 /// Makes a Python environment in `folder` with what a requirements file lists, unless it was made from the same
 /// list before. Answers the path of its `python`.
 pub(crate) fn python_environment(folder: &Path, requirements: &Path, more: &[&str]) -> Result<PathBuf> {

@@ -52,7 +52,10 @@ pub(crate) fn read(xml: &str) -> Result<Vec<Case>> {
 }
 
 fn name(class: &str, case: &str) -> String {
-    let short = |text: &str| text.strip_prefix("tests.integration_tests.").unwrap_or(text).to_owned();
+    let short = |text: &str| {
+        let text = text.strip_prefix("tests.").unwrap_or(text);
+        text.strip_prefix("integration_tests.").unwrap_or(text).to_owned()
+    };
     if class.is_empty() {
         return short(case);
     }

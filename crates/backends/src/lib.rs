@@ -6,6 +6,7 @@ mod auth;
 mod listing;
 mod pem;
 mod routing;
+mod secret_serde;
 mod secrets;
 
 use strongroom_kernel::Backend;

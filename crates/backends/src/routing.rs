@@ -26,6 +26,11 @@ pub(crate) const fn look_up_or_write(handler: Handler, summary: &'static str) ->
     Method { operation: Operation::Write, run: Run::ReadOrWrite(handler), summary }
 }
 
+/// A GET that seldom changes anything: on a snapshot, and in a transaction where it does.
+pub(crate) const fn read_or_write(handler: Handler, summary: &'static str) -> Method {
+    Method { operation: Operation::Read, run: Run::ReadOrWrite(handler), summary }
+}
+
 /// A GET that may compute for long, and keeps what it computed.
 pub(crate) const fn heavy_read(handler: Handler, summary: &'static str) -> Method {
     Method { operation: Operation::Read, run: Run::Heavy(handler), summary }

@@ -347,18 +347,18 @@ fn backup_and_restore() {
     let ciphertext = encrypt(&root, "a", json!({}));
     assert_eq!(
         root.read("transit/backup/a").refusal(),
-        (400, "exporting is disallowed on the policy".into())
+        (500, "exporting is disallowed on the policy".into())
     );
     root.write("transit/keys/a/config", json!({ "exportable": true }));
     assert_eq!(
         root.read("transit/backup/a").refusal(),
-        (400, "plaintext backup is disallowed on the policy".into())
+        (500, "plaintext backup is disallowed on the policy".into())
     );
     root.write("transit/keys/a/config", json!({ "allow_plaintext_backup": true }));
     let backup = text(&root.read("transit/backup/a"), "backup");
     assert_eq!(
         root.write("transit/restore", json!({ "backup": backup })).refusal(),
-        (400, "key \"a\" already exists".into())
+        (500, "key \"a\" already exists".into())
     );
     assert_eq!(root.write("transit/restore", json!({ "backup": backup, "force": true })).status, 204);
     assert_eq!(root.write("transit/restore/b", json!({ "backup": backup })).status, 204);

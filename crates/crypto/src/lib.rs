@@ -21,6 +21,7 @@ pub mod sign;
 pub mod token;
 mod uniform;
 pub mod wrap;
+pub mod x509;
 
 #[cfg(test)]
 mod test_entropy;

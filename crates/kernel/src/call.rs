@@ -71,6 +71,13 @@ impl<'a> Call<'a> {
         self.tx.after_commit(crate::effect::Effect::Topology);
     }
 
+    /// Text with the caller's identity filled in, as policies have it: `{{identity.entity.name}}`. None for a caller
+    /// without such an identity.
+    pub fn fill_template(&self, text: &str) -> Option<String> {
+        let identity = self.caller.as_ref()?.identity.as_ref()?;
+        crate::policy::fill(text, &identity.context, self.namespace.path())
+    }
+
     /// The caller, on routes that cannot be reached without one.
     pub fn require_caller(&self) -> Result<Arc<Caller>, Error> {
         self.caller.clone().ok_or_else(Error::denied)

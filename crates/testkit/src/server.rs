@@ -192,19 +192,50 @@ impl<'s> Session<'s> {
         };
         let text = body.to_string();
         let Value::Object(fields) = body else { panic!("a body is an object") };
+        answer(self.exchange(operation, path, Fields(fields), text.into_bytes()))
+    }
+
+    /// The bytes of an answer outside the usual envelope, with its status.
+    pub fn read_bytes(&self, path: &str) -> (u16, Vec<u8>) {
+        self.send_bytes(Operation::Read, path, Vec::new())
+    }
+
+    /// The same for a body that is no JSON.
+    pub fn write_bytes(&self, path: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
+        self.send_bytes(Operation::Write, path, body)
+    }
+
+    fn send_bytes(&self, operation: Operation, path: &str, body: Vec<u8>) -> (u16, Vec<u8>) {
+        let path = RequestPath::parse(path).expect("the path is a path");
+        match self.exchange(operation, path, Fields::default(), body) {
+            Ok(mut response) => match &mut response.data {
+                Data::Bytes { body, .. } => (response.status.unwrap_or(200), std::mem::take(body)),
+                _ => panic!("the answer is not bytes alone"),
+            },
+            Err(error) => (error.kind.status(), Vec::new()),
+        }
+    }
+
+    fn exchange(
+        &self,
+        operation: Operation,
+        path: RequestPath,
+        fields: Fields,
+        body: Vec<u8>,
+    ) -> Result<Response, Error> {
         let request = Request {
             id: "00000000-0000-4000-8000-000000000000".to_owned(),
             operation,
             namespace: NamespacePath::parse(self.namespace).expect("the namespace is a path"),
             path,
-            fields: Fields(fields),
-            body: Body(text.into_bytes()),
+            fields,
+            body: Body(body),
             token: self.token.as_deref().map(SecretString::from),
             wrap_ttl: self.wrap_ttl,
             client: Client { address: self.address.parse().ok(), port: 40_000, certificates: Vec::new() },
             headers: Vec::new(),
         };
-        answer(pollster::block_on(self.server.kernel.clone().handle(request)))
+        pollster::block_on(self.server.kernel.clone().handle(request))
     }
 }
 

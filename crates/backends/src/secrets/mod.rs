@@ -1,11 +1,12 @@
 //! Secrets engines.
 
 mod kv;
+mod pki;
 mod transit;
 
 use strongroom_kernel::Backend;
 
 pub(crate) fn all() -> Vec<&'static Backend> {
     // Without a version a mount is of the first of its kind.
-    vec![&kv::V1, &kv::V2, &transit::TRANSIT]
+    vec![&kv::V1, &kv::V2, &pki::PKI, &transit::TRANSIT]
 }

@@ -26,6 +26,7 @@ pub use explain::{Explanation, LeftOut, MountHint, RuleReport, SourceReport};
 pub use format::format;
 pub use password::PasswordPolicy;
 pub use problem::{PolicyError, Position, Problem};
+pub(crate) use template::fill;
 pub use template::{AliasContext, EntityContext, GroupContext, TemplateContext};
 
 use problem::Problems;

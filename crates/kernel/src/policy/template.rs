@@ -133,6 +133,20 @@ impl Variable {
     }
 }
 
+/// Text with every `{{variable}}` replaced by its value; None where one has none.
+pub(crate) fn fill(text: &str, context: &TemplateContext, namespace: &NamespacePath) -> Option<String> {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (variable, after) = after.split_once("}}")?;
+        filled.push_str(before);
+        filled.push_str(Variable::parse(variable.trim()).resolve(context, namespace)?);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Some(filled)
+}
+
 impl AliasField {
     fn parse(field: &str) -> Option<Self> {
         match field {

@@ -6,6 +6,7 @@
 
 use super::key_type::KeyType;
 use super::ready::Ready;
+use crate::secret_serde;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -76,9 +77,9 @@ pub(super) struct Settings {
 pub(super) struct Version {
     pub created: Timestamp,
     /// The bytes of a symmetric key; PKCS #8 of a private key; empty where only the public key is known.
-    #[serde(with = "secret_base64")]
+    #[serde(with = "secret_serde")]
     pub material: SecretBytes,
-    #[serde(with = "secret_base64")]
+    #[serde(with = "secret_serde")]
     pub hmac: SecretBytes,
     /// SubjectPublicKeyInfo.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "public_base64")]
@@ -220,34 +221,6 @@ fn split(row: &SecretBytes) -> Result<(Revision, &[u8]), Error> {
 pub(super) fn parse(text: &[u8]) -> Result<TransitKey, Error> {
     serde_json::from_slice(text)
         .map_err(|error| Error::internal(format!("a transit key cannot be read: {:?}", error.classify())))
-}
-
-pub(super) mod secret_base64 {
-    use serde::de::{Error, Visitor};
-    use serde::{Deserializer, Serializer};
-    use std::fmt;
-    use strongroom_crypto::token::{decode_base64, encode_base64};
-    use strongroom_secret::{SecretBytes, SecretString};
-
-    pub(crate) fn serialize<S: Serializer>(bytes: &SecretBytes, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(SecretString::from(encode_base64(bytes.expose())).expose())
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretBytes, D::Error> {
-        struct Base64;
-        impl Visitor<'_> for Base64 {
-            type Value = SecretBytes;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("base64")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<SecretBytes, E> {
-                decode_base64(text).ok_or_else(|| E::custom("not base64"))
-            }
-        }
-        deserializer.deserialize_str(Base64)
-    }
 }
 
 mod public_base64 {

@@ -1,16 +1,16 @@
 //! Keys that leave and come: `export/`, `byok-export/`, `backup/`, `restore`, `import`, `wrapping_key`.
 
-use super::key::{self, Settings, TransitKey, Version, secret_base64};
+use super::key::{self, Settings, TransitKey, Version};
 use super::key_type::KeyType;
 use super::{keys, rotation};
 use crate::answer::object;
-use crate::pem;
+use crate::{pem, secret_serde};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use strongroom_crypto::keypair::{KeyError, KeyKind, OaepHash, PrivateKey, PublicKey};
 use strongroom_crypto::token::{decode_base64, encode_base64};
 use strongroom_crypto::wrap;
-use strongroom_kernel::{Call, Error, Record, Response, Table};
+use strongroom_kernel::{Call, Error, ErrorKind, Record, Response, Table};
 use strongroom_secret::SecretBytes;
 
 const WRAPPING: Table = Table(4);
@@ -20,7 +20,7 @@ const BACKUP_FORMAT: &str = "strongroom-transit-1";
 /// The mount's key pair under which keys are brought.
 #[derive(Serialize, Deserialize)]
 struct WrappingKey {
-    #[serde(with = "secret_base64")]
+    #[serde(with = "secret_serde")]
     pkcs8: SecretBytes,
 }
 
@@ -193,6 +193,11 @@ pub(super) fn export_wrapped(call: &mut Call<'_>) -> Result<Response, Error> {
     Ok(object(json!({ "name": source.name, "type": source.key_type.name(), "keys": shown })))
 }
 
+/// What Vault answers with a 500, and clients expect so.
+fn refused(message: &str) -> Error {
+    Error::new(ErrorKind::Internal, message)
+}
+
 #[derive(Serialize, Deserialize)]
 struct Backup {
     format: String,
@@ -204,10 +209,10 @@ pub(super) fn backup(call: &mut Call<'_>) -> Result<Response, Error> {
     let mut key = key::read(call, &name)?.ok_or_else(|| Error::invalid("no such key to back up"))?;
     key.check_not_deleted()?;
     if !key.settings.exportable {
-        return Err(Error::invalid("exporting is disallowed on the policy"));
+        return Err(refused("exporting is disallowed on the policy"));
     }
     if !key.settings.plaintext_backup {
-        return Err(Error::invalid("plaintext backup is disallowed on the policy"));
+        return Err(refused("plaintext backup is disallowed on the policy"));
     }
     key.backup = Some((call.now, key.latest));
     key::write(call, &key)?;
@@ -232,7 +237,7 @@ pub(super) fn restore(call: &mut Call<'_>) -> Result<Response, Error> {
     key.name = keys::checked_name(&name)?.to_owned();
     if let Some(existing) = key::read(call, &name)? {
         if !force {
-            return Err(Error::invalid(format!("key {name:?} already exists")));
+            return Err(refused(&format!("key {name:?} already exists")));
         }
         rotation::remove(call, &existing)?;
     }

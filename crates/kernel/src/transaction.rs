@@ -3,11 +3,13 @@
 use crate::barrier::Keys;
 use crate::effect::Effect;
 use crate::error::Error;
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
+use strongroom_crypto::aead::NONCE_BYTES;
 use strongroom_secret::{Entropy, SecretBytes};
 use strongroom_storage::{CommitIndex, Read, Snapshot, Storage, Transaction, Write, prefix_end};
 
@@ -15,6 +17,8 @@ use strongroom_storage::{CommitIndex, Read, Snapshot, Storage, Transaction, Writ
 const BARRIER_PREFIX: u8 = 1;
 /// A name's hidden form comes in units of this many bytes.
 const NAME_UNIT_BYTES: usize = 16;
+/// For a transaction's writes at once.
+const DRAWN_BYTES_MAX: usize = 4096;
 /// A list goes on reading through this many entries of one folder before it seeks past them.
 const FOLDER_ENTRIES_READ_THROUGH: usize = 16;
 
@@ -466,16 +470,41 @@ impl<'s> Tx<'s> {
     /// Encrypts what was written, ready for the store.
     pub(crate) fn finish(self, entropy: &dyn Entropy) -> (Transaction, Vec<Effect>) {
         let keys = self.keys;
+        let nonces = DrawnAtOnce::new(entropy, self.writes.len() * NONCE_BYTES);
         let writes = self
             .writes
             .into_iter()
             .map(|(key, value)| {
-                let value = value.map(|plain| keys.seal(entropy, &key, plain.expose()));
+                let value = value.map(|plain| keys.seal(&nonces, &key, plain.expose()));
                 Write { key, value }
             })
             .chain(self.bare)
             .collect();
         (Transaction { base: self.snapshot.index(), reads: self.reads, writes }, self.effects)
+    }
+}
+
+/// Randomness for several nonces, which are no secrets, drawn in one call to the system.
+struct DrawnAtOnce<'e> {
+    entropy: &'e dyn Entropy,
+    drawn: Mutex<std::vec::IntoIter<u8>>,
+}
+
+impl<'e> DrawnAtOnce<'e> {
+    fn new(entropy: &'e dyn Entropy, bytes: usize) -> Self {
+        let mut drawn = vec![0; bytes.min(DRAWN_BYTES_MAX)];
+        entropy.fill(&mut drawn);
+        Self { entropy, drawn: Mutex::new(drawn.into_iter()) }
+    }
+}
+
+impl Entropy for DrawnAtOnce<'_> {
+    fn fill(&self, out: &mut [u8]) {
+        let mut drawn = self.drawn.lock();
+        if drawn.len() < out.len() {
+            return self.entropy.fill(out);
+        }
+        out.iter_mut().zip(drawn.by_ref()).for_each(|(out, byte)| *out = byte);
     }
 }
 

@@ -10,11 +10,17 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 /// Transactions in one commit.
 const GROUP_TRANSACTIONS_MAX: usize = 1024;
 /// Keys and values in one commit, in bytes; a single larger transaction is a group of its own.
 const GROUP_BYTES_MAX: usize = 16 << 20;
+/// How long a group is gathered when writers come in numbers: about as long as a sync takes, so that each of them pays for
+/// less of a commit.
+const GATHERING: Duration = Duration::from_micros(250);
+/// Transactions in the group before from which on writers come in numbers.
+const GATHERED_FROM: usize = 4;
 /// What may wait; beyond this a submit fails at once.
 const WAITING_TRANSACTIONS_MAX: usize = 100_000;
 const WAITING_BYTES_MAX: usize = 256 << 20;
@@ -24,12 +30,15 @@ const WAITING_BYTES_MAX: usize = 256 << 20;
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
+    stopping: Condvar,
 }
 
 #[derive(Default)]
 struct Waiting {
     pending: VecDeque<Pending>,
     bytes: usize,
+    /// Transactions in the group before.
+    last_group: usize,
     stopped: bool,
 }
 
@@ -64,10 +73,12 @@ impl Queue {
     pub(super) fn stop(&self) {
         self.waiting.lock().stopped = true;
         self.arrived.notify_all();
+        self.stopping.notify_all();
     }
 
     /// Waits for transactions and takes all there are, within the bounds of a group. Groups form by themselves: while
-    /// one is synced the next one queues up, and a single writer never waits for company. None after the end.
+    /// one is synced the next one queues up. If this one is smaller than the one before, there are writers who are not
+    /// here yet: they are waited for a little. A single writer never waits for company. None after the end.
     fn next_group(&self) -> Option<Vec<Pending>> {
         let mut waiting = self.waiting.lock();
         while waiting.pending.is_empty() {
@@ -75,6 +86,13 @@ impl Queue {
                 return None;
             }
             self.arrived.wait(&mut waiting);
+        }
+        if waiting.last_group >= GATHERED_FROM
+            && waiting.pending.len() < waiting.last_group
+            && !waiting.stopped
+        {
+            // Not woken by those who arrive.
+            self.stopping.wait_for(&mut waiting, GATHERING);
         }
         let mut group = Vec::with_capacity(waiting.pending.len().min(GROUP_TRANSACTIONS_MAX));
         let mut group_bytes = 0;
@@ -89,6 +107,7 @@ impl Queue {
             group.extend(waiting.pending.pop_front());
         }
         waiting.bytes -= group_bytes;
+        waiting.last_group = group.len();
         Some(group)
     }
 }

@@ -6,10 +6,12 @@
 mod at_once;
 pub mod cloud;
 pub mod compose;
+pub mod export;
 pub mod files;
 pub mod manifest;
 pub mod program;
 pub mod provider;
+pub mod resolve;
 pub mod sops;
 mod surroundings;
 #[cfg(test)]

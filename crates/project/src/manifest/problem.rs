@@ -11,6 +11,8 @@ pub struct Problem {
     pub severity: Severity,
     pub message: String,
     pub location: Option<Location>,
+    /// The places that were looked at, in order.
+    pub looked: Vec<String>,
     pub hint: Option<String>,
 }
 
@@ -67,7 +69,14 @@ impl ProblemKind {
 
 impl Problem {
     pub fn error(kind: ProblemKind, message: impl Into<String>) -> Self {
-        Self { kind, severity: Severity::Error, message: message.into(), location: None, hint: None }
+        Self {
+            kind,
+            severity: Severity::Error,
+            message: message.into(),
+            location: None,
+            looked: Vec::new(),
+            hint: None,
+        }
     }
 
     pub fn warning(kind: ProblemKind, message: impl Into<String>) -> Self {
@@ -77,6 +86,12 @@ impl Problem {
     #[must_use]
     pub fn at(mut self, location: Location) -> Self {
         self.location = Some(location);
+        self
+    }
+
+    #[must_use]
+    pub fn looked(mut self, places: impl IntoIterator<Item = String>) -> Self {
+        self.looked.extend(places);
         self
     }
 
@@ -112,6 +127,9 @@ impl Problem {
             for line in location.snippet.iter().flat_map(|snippet| snippet.lines()) {
                 let _ = writeln!(text, "   {line}");
             }
+        }
+        for place in &self.looked {
+            let _ = writeln!(text, "  looked at: {place}");
         }
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "  hint: {hint}");

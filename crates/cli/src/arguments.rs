@@ -67,6 +67,38 @@ pub struct Globals {
     /// Never ask anything
     #[arg(long, global = true, alias = "no-input", hide_short_help = true)]
     pub non_interactive: bool,
+    #[command(flatten)]
+    pub project: ProjectGlobals,
+}
+
+/// Of the commands that work with a project's manifest. Each has an environment variable as well.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Project")]
+pub struct ProjectGlobals {
+    /// Work as if started in FOLDER
+    #[arg(short = 'C', long = "directory", global = true, value_name = "FOLDER")]
+    pub directory: Option<PathBuf>,
+    /// The environment of the project, as dev or prod [env: STRONGROOM_ENV]
+    #[arg(short = 'E', long, global = true, value_name = "NAME")]
+    pub env: Option<String>,
+    /// The manifest, instead of the strongroom.toml here or above [env: STRONGROOM_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// JSON, without values unless --reveal is given; as --format json
+    #[arg(long, global = true, conflicts_with = "format")]
+    pub json: bool,
+    /// Say nothing but errors [env: STRONGROOM_QUIET]
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Do not ask for confirmation, nor whether a manifest is trusted [env: STRONGROOM_YES]
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// Reach no host: take what the cache has [env: STRONGROOM_OFFLINE]
+    #[arg(long, global = true)]
+    pub offline: bool,
+    /// Insist on the versions in strongroom.lock [env: STRONGROOM_LOCKED]
+    #[arg(long, global = true)]
+    pub locked: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -85,6 +117,39 @@ pub enum Format {
 pub enum Command {
     /// Run a program with secrets as environment variables
     Run(commands::run::RunArgs),
+    /// Make a manifest for this project from what is here
+    Init(commands::project::init::InitArgs),
+    /// Say all that is wrong with the project's secrets
+    Check(commands::project::check::CheckArgs),
+    /// Print the value of one secret
+    Get(commands::project::get::GetArgs),
+    /// Keep a value: from a prompt, standard input or a file
+    Set(commands::project::set::SetArgs),
+    /// Take a value away
+    Unset(commands::project::set::UnsetArgs),
+    /// Where a value comes from, and what it overrides
+    Explain(commands::project::explain::ExplainArgs),
+    /// Which secrets differ between two environments, by name
+    Diff(commands::project::diff::DiffArgs),
+    /// The values of a provider in your editor
+    Edit(commands::project::edit::EditArgs),
+    /// Write the values for another tool
+    Export(commands::project::export::ExportArgs),
+    /// Take values from a file
+    Import(commands::project::import::ImportArgs),
+    /// Fill placeholders of a file in
+    Template(commands::project::template::TemplateArgs),
+    /// Write down which versions an environment has, or compare
+    Lock(commands::project::lock::LockArgs),
+    /// Make .env.example and typed settings from the manifest
+    Generate(commands::project::generate::GenerateArgs),
+    /// What stands between this project and its secrets
+    Doctor(commands::project::doctor::DoctorArgs),
+    /// Keep values out of the repository
+    #[command(subcommand)]
+    Guard(commands::project::guard::GuardCommand),
+    /// Let this project's manifest reach hosts and run commands
+    Trust(commands::project::guard::TrustArgs),
     /// .env files: list, get, set, unset, run, lint
     #[command(subcommand)]
     Dotenv(commands::dotenv::DotenvCommand),
@@ -104,8 +169,8 @@ pub enum Command {
     Write(commands::generic::WriteArgs),
     /// Change parts of what is at a path of the API
     Patch(commands::generic::PatchArgs),
-    /// List what is below a path of the API
-    List(commands::generic::PathArgs),
+    /// List the project's secrets, or what is below a path of the API
+    List(commands::generic::ListArgs),
     /// List everything below a path of the API, at all depths
     Scan(commands::generic::PathArgs),
     /// Delete at a path of the API

@@ -20,15 +20,31 @@ pub struct Context {
     globals: Globals,
 }
 
+/// The project's part of the flags, resolved.
+pub struct ProjectSettings<'a> {
+    pub environment: Option<&'a str>,
+    pub manifest: Option<PathBuf>,
+    pub quiet: bool,
+    pub yes: bool,
+    #[allow(dead_code, reason = "its users land after it")]
+    pub offline: bool,
+    pub locked: bool,
+}
+
 impl Context {
     pub fn new(face: Face, globals: Globals, environment: Environment) -> Result<Self, Failure> {
-        let format = match (globals.format, environment.setting("FORMAT")) {
+        let json = globals.project.json.then_some(Format::Json);
+        let format = match (globals.format.or(json), environment.setting("FORMAT")) {
             (Some(format), _) => format,
             (None, Some(name)) => Format::from_str(name, true).map_err(|_| {
                 Failure::usage(format!("the format {name:?} from the environment is none of ours"))
             })?,
             (None, None) => Format::default(),
         };
+        if let Some(folder) = &globals.project.directory {
+            let failed = |error| Failure::usage(format!("cannot work in {}: {error}", folder.display()));
+            std::env::set_current_dir(folder).map_err(failed)?;
+        }
         let stdout_is_terminal = std::io::stdout().is_terminal();
         let output = Output { face, format, field: globals.field.clone(), stdout_is_terminal };
         Ok(Self { output, environment, globals })
@@ -44,6 +60,23 @@ impl Context {
     /// A client in nobody's name.
     pub fn client_without_token(&self) -> Result<Client, Failure> {
         Ok(Client::new(self.client_config()?)?)
+    }
+
+    /// What the flags and the environment say of the project.
+    pub fn project(&self) -> ProjectSettings<'_> {
+        let flags = &self.globals.project;
+        let named = |name: &str| self.environment.named(name).map(SecretString::expose);
+        let switch = |flag: bool, name: &str| {
+            flag || named(name).is_some_and(|value| matches!(value, "1" | "true" | "yes"))
+        };
+        ProjectSettings {
+            environment: flags.env.as_deref().or(named("STRONGROOM_ENV")),
+            manifest: flags.config.clone().or(named("STRONGROOM_CONFIG").map(PathBuf::from)),
+            quiet: switch(flags.quiet, "STRONGROOM_QUIET"),
+            yes: switch(flags.yes, "STRONGROOM_YES"),
+            offline: switch(flags.offline, "STRONGROOM_OFFLINE"),
+            locked: switch(flags.locked, "STRONGROOM_LOCKED"),
+        }
     }
 
     /// Whether a person can be asked.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use strongroom_project::Variables;
 use strongroom_secret::SecretString;
 
 /// The variables of the process. `STRONGROOM_X` wins over `VAULT_X`.
@@ -13,13 +14,20 @@ pub struct Environment {
 }
 
 /// Variables that would hand our own access to a child: never inherited from us.
-pub const WITHHELD: [&str; 6] = [
+pub const WITHHELD: [&str; 13] = [
     "STRONGROOM_TOKEN",
     "VAULT_TOKEN",
     "BAO_TOKEN",
     "STRONGROOM_UNSEAL_KEY",
     "VAULT_UNSEAL_KEY",
     "VAULT_DEV_ROOT_TOKEN_ID",
+    "STRONGROOM_LOCK_KEY",
+    "STRONGROOM_SECRET_ID",
+    "VAULT_SECRET_ID",
+    "STRONGROOM_PASSWORD",
+    "SOPS_AGE_KEY",
+    "SOPS_AGE_KEY_CMD",
+    "SOPS_AGE_SSH_PRIVATE_KEY_CMD",
 ];
 
 impl Environment {
@@ -43,6 +51,11 @@ impl Environment {
     pub fn named(&self, name: &str) -> Option<&SecretString> {
         let ours = name.starts_with("STRONGROOM_") || name.starts_with("VAULT_");
         self.values.get(name).filter(|value| ours && !value.is_empty())
+    }
+
+    /// All variables of the process, for what a project's providers may need. The values are secret.
+    pub fn variables() -> Variables {
+        Variables::from_pairs(std::env::vars_os())
     }
 
     /// Any variable as it is, empty or not: for what a project's files refer to. What is not UTF-8 is not here.

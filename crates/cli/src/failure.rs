@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 use strongroom_api::client::{ClientError, ServerError, ServerErrorKind};
+use strongroom_project::lock::LockError;
+use strongroom_project::manifest::{Problem, ProblemKind};
+use strongroom_project::provider::{ErrorKind, ProviderError};
 
 /// An error on its way to a person.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub struct Failure {
     /// The server's refusal, for the words of the `vault` command.
     refusal: Option<Box<ServerError>>,
     exit_code: Option<u8>,
+    /// The message is a whole text already, printed as it is.
+    rendered: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +43,37 @@ pub enum Kind {
     Quiet,
 }
 
+impl Kind {
+    /// What is to be looked at first, first.
+    fn weight(self) -> u8 {
+        match self {
+            Self::Integrity => 0,
+            Self::Denied => 1,
+            Self::Unreachable => 2,
+            Self::Usage => 3,
+            Self::Missing => 4,
+            Self::Other | Self::Quiet => 5,
+        }
+    }
+}
+
+fn kind_of(problem: ProblemKind) -> Kind {
+    match problem {
+        ProblemKind::Manifest => Kind::Usage,
+        ProblemKind::Missing | ProblemKind::Invalid | ProblemKind::Expired | ProblemKind::Provider => {
+            Kind::Missing
+        }
+        ProblemKind::Denied => Kind::Denied,
+        ProblemKind::Unreachable => Kind::Unreachable,
+        ProblemKind::Integrity | ProblemKind::Drifted => Kind::Integrity,
+        ProblemKind::Unused
+        | ProblemKind::RotationDue
+        | ProblemKind::NotIgnored
+        | ProblemKind::FileMode
+        | ProblemKind::Stale => Kind::Other,
+    }
+}
+
 impl Failure {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
@@ -48,7 +84,16 @@ impl Failure {
             hint: None,
             refusal: None,
             exit_code: None,
+            rendered: false,
         }
+    }
+
+    /// All that is wrong with a project, one below the other. The exit code is that of the worst.
+    pub fn of_problems(problems: &[Problem]) -> Self {
+        let message: String = problems.iter().map(Problem::render).collect();
+        let worst = problems.iter().filter(|problem| problem.is_error()).map(|problem| kind_of(problem.kind));
+        let kind = worst.min_by_key(|kind| kind.weight()).unwrap_or(Kind::Other);
+        Self { rendered: true, ..Self::new(kind, message) }
     }
 
     pub fn other(message: impl Into<String>) -> Self {
@@ -114,6 +159,11 @@ impl Failure {
         ExitCode::from(self.code(face))
     }
 
+    /// The exit code of `strongroom`.
+    pub fn native_code(&self) -> u8 {
+        self.code(Face::Native)
+    }
+
     fn code(&self, face: Face) -> u8 {
         if let Some(code) = self.exit_code {
             return code;
@@ -139,6 +189,10 @@ impl Failure {
     }
 
     pub fn native_text(&self) -> String {
+        if self.rendered {
+            let hint: String = self.hint.iter().map(|hint| format!("  hint: {hint}\n")).collect();
+            return self.message.clone() + &hint;
+        }
         let mut text = format!("error: {}\n", one_line(&self.message));
         if let Some(doing) = &self.doing {
             let _ = writeln!(text, "  while {doing}");
@@ -228,6 +282,43 @@ impl Failure {
         failure.hint = refusal.hint.clone().or_else(|| own_hint.map(str::to_owned));
         failure.refusal = Some(refusal);
         failure
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::of_problems(&[problem])
+    }
+}
+
+impl From<Vec<Problem>> for Failure {
+    fn from(problems: Vec<Problem>) -> Self {
+        Self::of_problems(&problems)
+    }
+}
+
+impl From<ProviderError> for Failure {
+    fn from(error: ProviderError) -> Self {
+        let kind = match error.kind {
+            ErrorKind::Settings | ErrorKind::Unsupported => Kind::Usage,
+            ErrorKind::Malformed => Kind::Missing,
+            ErrorKind::Authentication | ErrorKind::Denied => Kind::Denied,
+            ErrorKind::Unreachable => Kind::Unreachable,
+            ErrorKind::Integrity => Kind::Integrity,
+        };
+        let mut failure = Self::new(kind, error.message);
+        failure.looked = error.looked;
+        failure.hint = error.hint;
+        failure
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::File(error) => error.into(),
+            LockError::Malformed { .. } => Self::new(Kind::Integrity, error.to_string()),
+        }
     }
 }
 

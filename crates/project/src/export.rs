@@ -11,8 +11,9 @@ pub use quoting::shell_word;
 use crate::manifest::{Delivery, Secret};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use quoting::{dotenv_value, github_command, json_string, systemd_text, terraform_string, toml_string};
-use strongroom_secret::SecretBytes;
+use quoting::{github_command, json_string, systemd_text, terraform_string, toml_string};
+use strongroom_formats::dotenv::{Dialect, Document, FinalNewline, SetOptions};
+use strongroom_secret::{SecretBytes, SecretString};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -67,6 +68,8 @@ pub enum ExportError {
     SeveralLines(String),
     #[error("{0} holds a NUL byte, which nothing in this format can")]
     Nul(String),
+    #[error("{0} has no form that a reader of .env files reads back")]
+    Ambiguous(String),
 }
 
 /// Writes all entries, or says which of them the format cannot carry.
@@ -93,6 +96,7 @@ pub fn export(
     match format {
         Format::Json | Format::Heroku => json_object(&mut out, &texts),
         Format::Gitlab => gitlab(&mut out, &texts, options),
+        Format::Dotenv => return dotenv(&texts),
         Format::Systemd => {
             out.push("[Service]\n");
             lines(&mut out, format, &texts, options);
@@ -120,7 +124,6 @@ fn lines(out: &mut Text, format: Format, texts: &[(&Entry<'_>, &str)], options: 
     for (entry, text) in texts {
         let name = entry.secret.name.as_str();
         match format {
-            Format::Dotenv => out.all(&[name, "=", &dotenv_value(text), "\n"]),
             Format::Yaml => out.all(&[name, ": ", &json_string(text), "\n"]),
             Format::Toml => out.all(&[name, " = ", &toml_string(text), "\n"]),
             Format::Shell => out.all(&["export ", name, "=", &shell_word(text), "\n"]),
@@ -137,9 +140,36 @@ fn lines(out: &mut Text, format: Format, texts: &[(&Entry<'_>, &str)], options: 
             Format::Docker => out.all(&[name, "=", text, "\n"]),
             Format::Systemd => out.all(&["SetCredential=", name, ":", &systemd_text(text), "\n"]),
             Format::Terraform => out.all(&[name, " = ", &terraform_string(text), "\n"]),
-            Format::Json | Format::Heroku | Format::Gitlab | Format::Kubernetes => {}
+            Format::Dotenv | Format::Json | Format::Heroku | Format::Gitlab | Format::Kubernetes => {}
         }
     }
+}
+
+/// Each value in a form that python-dotenv, Node, Compose and Ruby read alike; what has no such form, as python-dotenv
+/// reads it.
+fn dotenv(texts: &[(&Entry<'_>, &str)]) -> Result<SecretBytes, Vec<ExportError>> {
+    let empty = |_| vec![ExportError::Ambiguous(String::new())];
+    let mut document = Document::parse("", Dialect::Python).map_err(empty)?;
+    let mut errors = Vec::new();
+    for (entry, text) in texts {
+        let value = SecretString::from(*text);
+        let name = &entry.secret.name;
+        let everywhere = SetOptions {
+            readers: Dialect::OF_PROGRAMS.to_vec(),
+            final_newline: FinalNewline::Always,
+            ..SetOptions::default()
+        };
+        let here = SetOptions { final_newline: FinalNewline::Always, ..SetOptions::default() };
+        let edited = document.set(name, &value, &everywhere).or_else(|_| document.set(name, &value, &here));
+        match edited.ok().and_then(|edited| Document::parse(edited.text.expose(), Dialect::Python).ok()) {
+            Some(longer) => document = longer,
+            None => errors.push(ExportError::Ambiguous(name.clone())),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Ok(SecretBytes::new(document.text().as_bytes().to_vec()))
 }
 
 /// The runner hides texts line by line, so every line of a value is one. What is not secret stays readable.

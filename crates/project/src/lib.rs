@@ -4,10 +4,17 @@
 //! Nothing here reads the process environment, a clock or the system's randomness: they come in from the binary.
 
 mod at_once;
+pub mod change;
+pub mod check;
 pub mod cloud;
 pub mod compose;
+pub mod discover;
 pub mod export;
 pub mod files;
+pub mod generate;
+pub mod guard;
+pub mod infer;
+pub mod lock;
 pub mod manifest;
 pub mod program;
 pub mod provider;
@@ -16,6 +23,7 @@ pub mod sops;
 mod surroundings;
 #[cfg(test)]
 mod testing;
+pub mod trust;
 pub mod value_type;
 mod web;
 

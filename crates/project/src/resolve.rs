@@ -191,7 +191,7 @@ impl Resolver<'_> {
             .looked(error.looked.iter().cloned())
             .maybe_hint(error.hint.clone());
         if let Some(declaration) = self.manifest.providers.get(provider)
-            && !declaration.settings.is_empty()
+            && declaration.place.end > 0
         {
             problem = problem.at(self.manifest.location(declaration.place));
         }
@@ -256,7 +256,12 @@ impl Resolver<'_> {
             Err(errors) => {
                 for error in errors {
                     let own = match &error {
-                        FillError::Missing(part) => !unanswered.contains(part.as_str()),
+                        // A part that must have a value is missing itself, and is said to be.
+                        FillError::Missing(part) => {
+                            let part_secret = self.manifest.secret(part);
+                            !unanswered.contains(part.as_str())
+                                && !part_secret.is_some_and(|part| part.is_required_in(self.environment))
+                        }
                         FillError::NotText(_) => true,
                     };
                     if own && secret.is_required_in(self.environment) {

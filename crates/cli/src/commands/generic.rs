@@ -44,8 +44,24 @@ pub struct PatchArgs {
 }
 
 #[derive(Args)]
+pub struct ListArgs {
+    /// A path of the API; without it: the secrets of the project
+    path: Option<String>,
+    #[command(flatten)]
+    paging: Paging,
+    #[command(flatten)]
+    project: super::project::list::ProjectListArgs,
+}
+
+#[derive(Args)]
 pub struct PathArgs {
     path: String,
+    #[command(flatten)]
+    paging: Paging,
+}
+
+#[derive(Args)]
+struct Paging {
     /// Begin after this name
     #[arg(long, value_name = "NAME")]
     after: Option<String>,
@@ -125,19 +141,29 @@ pub fn written(
     }
 }
 
-pub fn list(context: &Context, args: &PathArgs) -> Result<ExitCode, Failure> {
-    enumerate(context, args, Client::list, "listing")
+pub fn list(context: &Context, args: &ListArgs) -> Result<ExitCode, Failure> {
+    match &args.path {
+        Some(path) => enumerate(context, path, &args.paging, Client::list, "listing"),
+        None if context.output.face == Face::Vault => Err(Failure::usage("which path?")),
+        None => super::project::list::run(context, &args.project),
+    }
 }
 
 pub fn scan(context: &Context, args: &PathArgs) -> Result<ExitCode, Failure> {
-    enumerate(context, args, Client::scan, "scanning")
+    enumerate(context, &args.path, &args.paging, Client::scan, "scanning")
 }
 
 type Enumerate =
     fn(&Client, &str, &strongroom_api::client::Query<'_>) -> Result<Option<Response>, ClientError>;
 
-fn enumerate(context: &Context, args: &PathArgs, ask: Enumerate, verb: &str) -> Result<ExitCode, Failure> {
-    let path = clean_path(&args.path);
+fn enumerate(
+    context: &Context,
+    path: &str,
+    args: &Paging,
+    ask: Enumerate,
+    verb: &str,
+) -> Result<ExitCode, Failure> {
+    let path = clean_path(path);
     let mut query = Vec::new();
     if let Some(after) = &args.after {
         query.push(("after", after.clone()));

@@ -12,6 +12,7 @@ pub mod mounts;
 pub mod namespace;
 pub mod operator;
 pub mod policy;
+pub mod project;
 pub mod run;
 pub mod status;
 pub mod token;
@@ -27,6 +28,22 @@ use std::process::ExitCode;
 pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(args) => run::run(context, &args),
+        Command::Init(args) => project::init::run(context, &args),
+        Command::Check(args) => project::check::run(context, &args),
+        Command::Get(args) => project::get::run(context, &args),
+        Command::Set(args) => project::set::run(context, &args),
+        Command::Unset(args) => project::set::unset(context, &args),
+        Command::Explain(args) => project::explain::run(context, &args),
+        Command::Diff(args) => project::diff::run(context, &args),
+        Command::Edit(args) => project::edit::run(context, &args),
+        Command::Export(args) => project::export::run(context, &args),
+        Command::Import(args) => project::import::run(context, &args),
+        Command::Template(args) => project::template::run(context, &args),
+        Command::Lock(args) => project::lock::run(context, &args),
+        Command::Generate(args) => project::generate::run(context, &args),
+        Command::Doctor(args) => project::doctor::run(context, &args),
+        Command::Guard(command) => project::guard::guard(context, &command),
+        Command::Trust(args) => project::guard::trust(context, &args),
         Command::Status => status::run(context),
         Command::Login(args) => login::run(context, &args),
         Command::Kv(command) => kv::run(context, command),

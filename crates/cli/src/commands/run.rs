@@ -7,7 +7,7 @@ use crate::failure::{Doing, Failure, Kind};
 use clap::Args;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -20,9 +20,11 @@ use strongroom_secret::SecretString;
     126 the program cannot be run, 127 there is no such program; otherwise the program's own."
 )]
 pub struct RunArgs {
-    /// A secret, as secret/app; may be given often: later ones win
-    #[arg(long, required = true, value_name = "PATH")]
+    /// A secret of the server, as secret/app; may be given often: later ones win. Without it: the project's secrets
+    #[arg(long, value_name = "PATH")]
     from: Vec<String>,
+    #[command(flatten)]
+    project: super::project::run::ProjectRunArgs,
     /// Put this in front of every name
     #[arg(long, default_value = "", value_name = "TEXT")]
     prefix: String,
@@ -44,6 +46,10 @@ pub struct RunArgs {
 }
 
 pub fn run(context: &Context, args: &RunArgs) -> Result<ExitCode, Failure> {
+    if args.from.is_empty() {
+        let inherit = if args.no_inherit { Inherit::Nothing } else { Inherit::All };
+        return super::project::run::run(context, &args.project, inherit, &args.command);
+    }
     let naming = Naming::new(args)?;
     let client = context.client()?;
     let mut fields = BTreeMap::new();
@@ -53,7 +59,17 @@ pub fn run(context: &Context, args: &RunArgs) -> Result<ExitCode, Failure> {
         }
     }
     let variables = naming.variables(fields)?;
-    Err(become_program(&args.command, args.no_inherit, &variables))
+    let inherit = if args.no_inherit { Inherit::Nothing } else { Inherit::All };
+    let variables = variables.iter().map(|(name, value)| (name.as_str(), OsStr::new(value.expose())));
+    Err(become_program(&args.command, inherit, &[], variables))
+}
+
+/// What of our own environment a program gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inherit {
+    /// All but what would hand over our own access.
+    All,
+    Nothing,
 }
 
 /// The fields of one secret.
@@ -172,22 +188,42 @@ fn is_variable_name(name: &str) -> bool {
     begins && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Replaces this process. Returns only if that fails.
-pub fn become_program(words: &[OsString], alone: bool, variables: &Variables) -> Failure {
-    let Some((program, arguments)) = words.split_first() else {
-        return Failure::usage("which program?");
-    };
+/// A program to start, with its environment. What is `withheld` it does not inherit.
+pub fn prepared<'v>(
+    words: &[OsString],
+    inherit: Inherit,
+    withheld: &[String],
+    variables: impl Iterator<Item = (&'v str, &'v OsStr)>,
+) -> Result<Command, Failure> {
+    let (program, arguments) = words.split_first().ok_or_else(|| Failure::usage("which program?"))?;
     let mut command = Command::new(program);
     command.args(arguments);
-    if alone {
+    if inherit == Inherit::Nothing {
         command.env_clear();
     }
-    for name in WITHHELD {
+    for name in WITHHELD.iter().copied().chain(withheld.iter().map(String::as_str)) {
         command.env_remove(name);
     }
-    command.envs(variables.iter().map(|(name, value)| (name, value.expose())));
-    let error = command.exec();
-    let program = program.display();
+    command.envs(variables);
+    Ok(command)
+}
+
+/// Replaces this process. Returns only if that fails.
+pub fn become_program<'v>(
+    words: &[OsString],
+    inherit: Inherit,
+    withheld: &[String],
+    variables: impl Iterator<Item = (&'v str, &'v OsStr)>,
+) -> Failure {
+    match prepared(words, inherit, withheld, variables) {
+        Ok(mut command) => not_started(words, &command.exec()),
+        Err(failure) => failure,
+    }
+}
+
+/// Why a program could not be started, with the exit codes of shells.
+pub fn not_started(words: &[OsString], error: &std::io::Error) -> Failure {
+    let program = words.first().map(|program| program.display().to_string()).unwrap_or_default();
     match error.kind() {
         ErrorKind::NotFound => Failure::other(format!("there is no program {program}")).exit_code(127),
         _ => Failure::other(format!("cannot run {program}: {error}")).exit_code(126),

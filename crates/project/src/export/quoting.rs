@@ -12,27 +12,6 @@ fn quoted(text: &str, mut write: impl FnMut(&mut String, char)) -> Quoted {
     out
 }
 
-/// Plain where every dialect reads the same; else in single quotes, which hold everything but themselves; else in double
-/// quotes with the escapes of python-dotenv and Node.
-pub(super) fn dotenv_value(text: &str) -> Quoted {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c);
-    if text.chars().all(plain) {
-        return Zeroizing::new(text.to_owned());
-    }
-    if !text.contains(['\'', '\n', '\r', '\\', '$']) {
-        return Zeroizing::new(format!("'{text}'"));
-    }
-    let mut out = quoted(text, |out, character| match character {
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '"' | '\\' => out.extend(['\\', character]),
-        _ => out.push(character),
-    });
-    out.insert(0, '"');
-    out.push('"');
-    out
-}
-
 /// RFC 8259; also a YAML flow scalar (YAML 1.2 is a superset) and an HCL string without templates.
 pub(super) fn json_string(text: &str) -> Quoted {
     Zeroizing::new(serde_json::to_string(text).unwrap_or_default())

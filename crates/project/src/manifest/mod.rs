@@ -208,21 +208,27 @@ impl Manifest {
     }
 
     /// The environment by name, or the one that counts without a name: `default-env`, else `default`, else the only one.
-    pub fn environment(&self, name: Option<&str>) -> Result<&Environment, Problem> {
+    pub fn environment(&self, name: Option<&str>) -> Result<&Environment, Vec<Problem>> {
         let wanted = name.or(self.default_environment.as_deref());
         let known = || self.environments.keys().map(String::as_str);
-        match wanted {
-            Some(wanted) => self.environments.get(wanted).ok_or_else(|| {
-                let message = format!("there is no environment {wanted:?} in {}", self.path.display());
-                Problem::error(ProblemKind::Manifest, message).maybe_hint(suggestion(wanted, known()))
-            }),
-            None => self.environments.get("default").or_else(|| self.only_environment()).ok_or_else(|| {
-                let names = known().collect::<Vec<_>>().join(", ");
-                Problem::error(ProblemKind::Manifest, "which environment?").hint(format!(
+        let found = match wanted {
+            Some(wanted) => self.environments.get(wanted),
+            None => self.environments.get("default").or_else(|| self.only_environment()),
+        };
+        found.ok_or_else(|| {
+            let names = known().collect::<Vec<_>>().join(", ");
+            let problem = match wanted {
+                Some(wanted) => Problem::error(
+                    ProblemKind::Manifest,
+                    format!("there is no environment {wanted:?} in {}", self.path.display()),
+                )
+                .maybe_hint(suggestion(wanted, known())),
+                None => Problem::error(ProblemKind::Manifest, "which environment?").hint(format!(
                     "-E NAME, STRONGROOM_ENV, or default-env in the manifest; there is: {names}"
-                ))
-            }),
-        }
+                )),
+            };
+            vec![problem]
+        })
     }
 
     fn only_environment(&self) -> Option<&Environment> {

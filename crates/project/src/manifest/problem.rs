@@ -107,6 +107,10 @@ impl Problem {
         self
     }
 
+    pub fn make_error(&mut self) {
+        self.severity = Severity::Error;
+    }
+
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }

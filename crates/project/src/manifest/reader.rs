@@ -122,12 +122,13 @@ impl Reader<'_> {
         for entry in section(whole, "provider").flat_map(|table| &table.entries) {
             let Some(table) = entry.node.table() else { continue };
             let Some(kind) = table.text("type").and_then(Kind::named) else { continue };
-            let settings: Settings = table
+            let mut settings: Settings = table
                 .entries
                 .iter()
                 .filter(|entry| entry.name != "type")
                 .filter_map(|entry| Some((entry.name.clone(), self.setting(&entry.node)?)))
                 .collect();
+            usual_settings(kind.name, &mut settings);
             let setting_places: BTreeMap<String, Place> =
                 table.entries.iter().map(|entry| (entry.name.clone(), entry.place)).collect();
             for wrong in kind.check(&settings) {
@@ -295,11 +296,21 @@ impl Reader<'_> {
     }
 }
 
+/// Settings that depend on the environment, where none are given.
+fn usual_settings(kind: &str, settings: &mut Settings) {
+    if kind == DOTENV {
+        let files = [".env", ".env.local", ".env.{env}", ".env.{env}.local"].map(str::to_owned).to_vec();
+        settings.entry("path".to_owned()).or_insert(Setting::List(files));
+    }
+}
+
 fn built_in(name: &str) -> ProviderDeclaration {
+    let mut settings = Settings::new();
+    usual_settings(name, &mut settings);
     ProviderDeclaration {
         name: name.to_owned(),
         kind: name.to_owned(),
-        settings: Settings::new(),
+        settings,
         place: Place::default(),
         setting_places: BTreeMap::new(),
         folder: std::path::PathBuf::new(),

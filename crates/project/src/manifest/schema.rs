@@ -62,14 +62,14 @@ fn kind(kind: &Kind) -> Value {
     let names: Vec<&str> = std::iter::once(kind.name).chain(kind.aliases.iter().copied()).collect();
     let mut properties = Map::new();
     properties.insert("type".to_owned(), json!({"enum": names, "description": kind.about}));
-    for rule in kind.settings {
+    for rule in kind.rules() {
         let mut schema = setting(rule.shape);
         if let Value::Object(schema) = &mut schema {
             schema.insert("description".to_owned(), json!(rule.about));
         }
         properties.insert(rule.name.to_owned(), schema);
     }
-    let needed = kind.settings.iter().filter(|rule| rule.need == Need::Required).map(|rule| rule.name);
+    let needed = kind.rules().filter(|rule| rule.need == Need::Required).map(|rule| rule.name);
     let required: Vec<&str> = std::iter::once("type").chain(needed).collect();
     let mut schema = object(properties);
     schema.insert("required".to_owned(), json!(required));
@@ -104,11 +104,11 @@ pub fn reference_tables() -> String {
     section(&mut text, "`[guard]`", keys::GUARD);
     for kind in KINDS {
         let _ = writeln!(text, "### `type = \"{}\"`\n\n{}\n", kind.name, sentence(kind.about));
-        if kind.settings.is_empty() {
+        if kind.rules().next().is_none() {
             continue;
         }
         text.push_str("| setting | what |\n|---|---|\n");
-        for rule in kind.settings {
+        for rule in kind.rules() {
             let need = if rule.need == Need::Required { " (required)" } else { "" };
             let _ = writeln!(text, "| `{}`{need} | {} |", rule.name, cell(rule.about));
         }

@@ -137,6 +137,6 @@ fn environments_inherit() {
         |secret: &str, name: &str| manifest.secret(secret).unwrap().is_required_in(environment(name));
     assert_eq!((required("B", "base"), required("B", "ci")), (false, true));
     assert_eq!((required("C", "base"), required("C", "ci")), (true, false));
-    assert!(manifest.environment(None).unwrap_err().render().contains("which environment?"));
-    assert!(manifest.environment(Some("prod")).unwrap_err().render().contains("there is: base, ci, dev"));
+    assert!(manifest.environment(None).unwrap_err()[0].render().contains("which environment?"));
+    assert!(manifest.environment(Some("prod")).unwrap_err()[0].render().contains("there is: base, ci, dev"));
 }

@@ -7,6 +7,7 @@ mod aws_parameter_store;
 mod aws_secrets_manager;
 mod azure_key_vault;
 mod command;
+mod dotenv;
 mod error;
 mod fetch;
 mod google_secret_manager;

@@ -1,6 +1,6 @@
 use super::{
-    Provider, aws_parameter_store, aws_secrets_manager, azure_key_vault, command, google_secret_manager,
-    heroku, process, remote, vault,
+    Provider, aws_parameter_store, aws_secrets_manager, azure_key_vault, command, dotenv,
+    google_secret_manager, heroku, process, remote, vault,
 };
 use crate::surroundings::Surroundings;
 use std::collections::BTreeMap;
@@ -91,6 +91,7 @@ impl SettingsError {
 /// Every kind of provider.
 pub static KINDS: &[Kind] = &[
     process::KIND,
+    dotenv::KIND,
     command::KIND,
     vault::KIND,
     aws_secrets_manager::KIND,

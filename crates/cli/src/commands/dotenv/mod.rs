@@ -2,13 +2,13 @@
 
 mod lint;
 
-use super::run::become_program;
+use super::run::{Inherit, become_program};
 use crate::context::Context;
 use crate::failure::{Failure, Kind, did_you_mean};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -247,7 +247,11 @@ fn run_program(context: &Context, args: &RunArgs) -> Result<ExitCode, Failure> {
         }
         variables.insert(key.to_owned(), value.duplicate());
     }
-    Err(become_program(&args.command, args.clean, &variables))
+    let inherit = if args.clean { Inherit::Nothing } else { Inherit::All };
+    let variables = variables
+        .iter()
+        .map(|(name, value): (&String, &SecretString)| (name.as_str(), OsStr::new(value.expose())));
+    Err(become_program(&args.command, inherit, &[], variables))
 }
 
 impl FileArgs {

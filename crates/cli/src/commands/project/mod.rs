@@ -1,0 +1,223 @@
+//! The commands that work with a project's manifest. `Session` is what they share: the manifest, the environment, and
+//! the providers behind it.
+
+pub mod check;
+pub mod diff;
+pub mod doctor;
+pub mod edit;
+pub mod explain;
+pub mod export;
+pub mod generate;
+pub mod get;
+pub mod guard;
+pub mod import;
+pub mod init;
+pub mod list;
+pub mod lock;
+pub mod run;
+pub mod set;
+pub mod template;
+
+use crate::context::Context;
+use crate::environment::Environment as Process;
+use crate::failure::{Failure, Kind};
+use crate::system::{SystemClock, SystemEntropy};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use strongroom_project::Surroundings;
+use strongroom_project::manifest::{Environment, FILE_NAME, Manifest, Problem, suggestion};
+use strongroom_project::resolve::{Depth, Opened, Request, Resolution, Selection, resolve};
+use strongroom_project::trust::{TrustStore, reaches};
+use strongroom_secret::{Clock, Timestamp};
+
+/// A project on its way through one command.
+pub struct Session<'a> {
+    pub context: &'a Context,
+    pub manifest: Manifest,
+    pub environment: Environment,
+    pub surroundings: Arc<Surroundings>,
+}
+
+impl<'a> Session<'a> {
+    /// Finds and reads the manifest, and picks the environment.
+    pub fn open(context: &'a Context) -> Result<Self, Failure> {
+        Self::open_in(context, context.project().environment)
+    }
+
+    /// As `open`, in an environment that is named otherwise than by `-E`.
+    pub fn open_in(context: &'a Context, environment: Option<&str>) -> Result<Self, Failure> {
+        let manifest = Manifest::load(&manifest_path(context)?)?;
+        let environment = manifest.environment(environment)?.clone();
+        let surroundings = surroundings(context, manifest.folder.clone());
+        Ok(Self { context, manifest, environment, surroundings })
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.surroundings.clock.now()
+    }
+
+    /// The same project in another environment.
+    pub fn in_environment(&self, name: &str) -> Result<Environment, Failure> {
+        Ok(self.manifest.environment(Some(name))?.clone())
+    }
+
+    /// The providers of an environment, once it is clear that the manifest may use them.
+    pub fn providers_of(&self, environment: &Environment) -> Result<Opened, Failure> {
+        let opened = Opened::new(&self.manifest, environment, &self.surroundings)?;
+        self.insist_on_trust(environment, &opened)?;
+        Ok(opened)
+    }
+
+    pub fn providers(&self) -> Result<Opened, Failure> {
+        self.providers_of(&self.environment)
+    }
+
+    /// Resolves, and says what is odd. Errors are in the resolution.
+    pub fn resolve(&self, opened: &Opened, selection: Selection<'_>, depth: Depth) -> Resolution {
+        let request = Request { selection, depth, pins: None, now: self.now() };
+        resolve(&self.manifest, &self.environment, opened, &request)
+    }
+
+    /// Resolves, and fails with all that is wrong.
+    pub fn values(&self, selection: Selection<'_>) -> Result<Resolution, Failure> {
+        let opened = self.providers()?;
+        if self.context.project().locked {
+            return lock::locked(self, &opened, selection);
+        }
+        let resolution = self.resolve(&opened, selection, Depth::First);
+        self.complete(resolution)
+    }
+
+    /// The resolution, if it has no errors.
+    pub fn complete(&self, resolution: Resolution) -> Result<Resolution, Failure> {
+        if resolution.has_errors() {
+            return Err(Failure::of_problems(&resolution.problems));
+        }
+        resolution.problems.iter().for_each(|problem| self.note(problem.render().trim_end()));
+        Ok(resolution)
+    }
+
+    /// A secret that the manifest declares, or the failure that says so.
+    pub fn declared(&self, name: &str) -> Result<&strongroom_project::manifest::Secret, Failure> {
+        self.manifest.secret(name).ok_or_else(|| {
+            let known = self.manifest.secrets.iter().map(|secret| secret.name.as_str());
+            let failure =
+                Failure::missing(format!("{} declares no secret {name}", self.manifest.path.display()));
+            match suggestion(name, known) {
+                Some(hint) => failure.hint(hint),
+                None => failure.hint(format!("strongroom set {name} --declare adds it")),
+            }
+        })
+    }
+
+    /// Talk, unless it is not wanted.
+    pub fn note(&self, text: &str) {
+        if !self.context.project().quiet {
+            self.context.output.note(text);
+        }
+    }
+
+    /// A protected environment is not changed by accident.
+    pub fn insist_on_change(&self, environment: &Environment) -> Result<(), Failure> {
+        if !environment.protected || self.context.project().yes {
+            return Ok(());
+        }
+        let name = &environment.name;
+        if self.context.may_ask() && ask(&format!("The environment {name:?} is protected. Change it?"))? {
+            return Ok(());
+        }
+        Err(Failure::usage(format!("the environment {name:?} is protected: nothing was changed"))
+            .hint("--yes changes it all the same"))
+    }
+
+    pub fn trust_store(&self) -> Option<TrustStore> {
+        trust_store(&self.surroundings)
+    }
+
+    fn insist_on_trust(&self, environment: &Environment, opened: &Opened) -> Result<(), Failure> {
+        let wanted = reaches(environment, opened);
+        if wanted.is_empty() || self.context.project().yes {
+            return Ok(());
+        }
+        let store = self.trust_store();
+        if let Some(store) = &store
+            && store.trusts(&self.manifest, &wanted)?
+        {
+            return Ok(());
+        }
+        let path = self.manifest.path.display();
+        let list: String = wanted.iter().map(|reach| format!("\n  {reach}")).collect();
+        if self.context.may_ask()
+            && ask(&format!("{path} is new here. It wants to:{list}\nMay it, from now on?"))?
+        {
+            return match store {
+                Some(store) => Ok(store.trust(&self.manifest, &wanted)?),
+                None => Ok(()),
+            };
+        }
+        let failure = Failure::new(Kind::Denied, format!("{path} is not trusted yet. It wants to:{list}"));
+        Err(failure.hint("`strongroom trust` allows it from now on; --yes (STRONGROOM_YES=1) for this once"))
+    }
+}
+
+/// The file that `--config` names, or the manifest here or above.
+pub fn manifest_path(context: &Context) -> Result<PathBuf, Failure> {
+    if let Some(path) = context.project().manifest {
+        return Ok(path);
+    }
+    let here = std::env::current_dir().map_err(|error| Failure::other(format!("where are we? {error}")))?;
+    let found = Manifest::find(&here).ok_or_else(|| {
+        Failure::missing(format!("there is no {FILE_NAME}"))
+            .looked(format!("{} and the folders above it", here.display()))
+            .hint("`strongroom init` makes one from .env files and from the code")
+    })?;
+    // Messages name the file as the person would.
+    Ok(found.strip_prefix(&here).map(PathBuf::from).unwrap_or(found))
+}
+
+pub fn surroundings(context: &Context, folder: PathBuf) -> Arc<Surroundings> {
+    Arc::new(Surroundings {
+        variables: Process::variables(),
+        home: context.environment.home().cloned(),
+        folder,
+        clock: Arc::new(SystemClock::new()),
+        entropy: Arc::new(SystemEntropy),
+    })
+}
+
+/// `$XDG_CONFIG_HOME/strongroom/trust.json`, else below `~/.config`.
+fn trust_store(surroundings: &Surroundings) -> Option<TrustStore> {
+    let xdg =
+        surroundings.variables.text("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = xdg.or_else(|| surroundings.in_home(".config"))?;
+    Some(TrustStore::new(folder.join("strongroom/trust.json")))
+}
+
+/// A question to the person at the terminal. Anything but yes is no.
+pub fn ask(question: &str) -> Result<bool, Failure> {
+    let failed = |error| Failure::other(format!("cannot ask: {error}"));
+    let mut stderr = std::io::stderr();
+    write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush()).map_err(failed)?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(failed)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
+}
+
+/// What is wrong, as JSON.
+pub fn problems_json(problems: &[Problem]) -> serde_json::Value {
+    let one = |problem: &Problem| {
+        let location = problem.location.as_ref();
+        serde_json::json!({
+            "code": problem.kind.code(),
+            "severity": if problem.is_error() { "error" } else { "warning" },
+            "message": problem.message,
+            "file": location.map(|location| location.path.display().to_string()),
+            "line": location.map(|location| location.line),
+            "column": location.map(|location| location.column),
+            "looked_at": problem.looked,
+            "hint": problem.hint,
+        })
+    };
+    problems.iter().map(one).collect()
+}

@@ -25,6 +25,10 @@ const GATHERED_FROM: usize = 4;
 const WAITING_TRANSACTIONS_MAX: usize = 100_000;
 const WAITING_BYTES_MAX: usize = 256 << 20;
 
+/// An update in place costs less than `REPLACE`, which removes the old row first.
+const PUT: &str =
+    "INSERT INTO entries VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+
 /// Transactions on their way to the committer.
 #[derive(Default)]
 pub(super) struct Queue {
@@ -208,7 +212,7 @@ impl Writer {
 
     fn write_entries(&self, group: &[(CommitIndex, Vec<Write>)], index: CommitIndex) -> rusqlite::Result<()> {
         self.run("BEGIN IMMEDIATE")?;
-        let mut put = self.connection.prepare_cached("REPLACE INTO entries VALUES (?1, ?2)")?;
+        let mut put = self.connection.prepare_cached(PUT)?;
         let mut remove = self.connection.prepare_cached("DELETE FROM entries WHERE key = ?1")?;
         // Neighbours one after the other; of one key in the order in which they came.
         let mut writes: Vec<&Write> = group.iter().flat_map(|(_, writes)| writes).collect();

@@ -11,6 +11,7 @@ use crate::expirer::Housekeeping;
 use crate::in_flight::InFlight;
 use crate::lockout::Lockouts;
 use crate::metrics::Metrics;
+use crate::outbound::Outbound;
 use crate::policies::PolicyCache;
 use crate::pool::Pool;
 use crate::quotas::Quotas;
@@ -167,6 +168,11 @@ impl Kernel {
 
     pub fn settings(&self) -> &KernelSettings {
         &self.settings
+    }
+
+    /// The way to other servers over HTTP.
+    pub fn outbound(&self) -> &Outbound {
+        &self.surroundings.outbound
     }
 
     pub fn is_sealed(&self) -> bool {

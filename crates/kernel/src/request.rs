@@ -168,8 +168,8 @@ pub struct LoginGrant {
     pub alias_metadata: Map<String, Value>,
     /// External groups of identity, by their alias at this mount.
     pub group_aliases: Vec<String>,
-    pub policies: Vec<String>,
     pub metadata: Map<String, Value>,
+    /// With the policies of the token.
     pub token: crate::tokens::TokenSettings,
     pub renewable: bool,
     /// Comes back to the auth method on renewal.

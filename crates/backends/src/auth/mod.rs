@@ -1,13 +1,14 @@
 //! Auth methods.
 
 mod approle;
+mod github;
 mod token_parameters;
 mod userpass;
 
 use strongroom_kernel::{Backend, Call};
 
 pub(crate) fn all() -> Vec<&'static Backend> {
-    vec![&approle::BACKEND, &userpass::BACKEND]
+    vec![&approle::BACKEND, &github::BACKEND, &userpass::BACKEND]
 }
 
 /// Whether a call is to the mount's `login`: lockout counts failures there, and nowhere else.

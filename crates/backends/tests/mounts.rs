@@ -42,7 +42,7 @@ fn write(call: &mut Call<'_>) -> Result<Response, Error> {
 }
 
 fn login(_: &mut Call<'_>) -> Result<Response, Error> {
-    let grant = LoginGrant { policies: vec!["p".to_owned()], ..LoginGrant::default() };
+    let grant = LoginGrant { display_name: "p".to_owned(), ..LoginGrant::default() };
     Ok(Response { login: Some(Box::new(grant)), ..Response::default() })
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use strongroom_crypto::sign::VerifyingKey;
 use strongroom_kernel::audit::{
-    Match, Outcome, Query, RecordKind, Report, Search, Verifier, VerifyOptions, write_table,
+    Match, Outcome, Query, RecordKind, Report, Restart, Search, Verifier, VerifyOptions, write_table,
 };
 use strongroom_secret::Timestamp;
 
@@ -102,7 +102,9 @@ fn summary(report: &Report, keys: &[VerifyingKey]) -> String {
         "{} lines, {} records, {} checkpoints ({signatures})\n",
         report.lines, report.records, report.checkpoints
     );
-    for restart in &report.restarts {
+    // A log begins with a line that says so: nothing to tell anybody.
+    let is_told = |restart: &&Restart| restart.line != 1 || restart.reason != "a new file";
+    for restart in report.restarts.iter().filter(is_told) {
         text.push_str(&format!(
             "{}:{}: the chain starts anew: {}\n",
             restart.log, restart.line, restart.reason

@@ -14,6 +14,7 @@ mod persona;
 mod server;
 mod snapshot_files;
 mod system;
+mod terminal;
 mod token_file;
 mod values;
 

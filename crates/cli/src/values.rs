@@ -1,9 +1,51 @@
 //! `key=value`, `key=@file`, `key=-`, `@file.json` and `-`: the data of a write, as the `vault` command takes it.
 
 use crate::failure::Failure;
+use crate::terminal::ask_hidden;
 use serde_json::{Map, Value};
 use std::fs;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
+use zeroize::Zeroizing;
+
+/// Standard input; at a terminal, a value that is asked for and not shown while it is typed.
+pub struct StandardInput {
+    typed: Option<std::io::Cursor<Zeroizing<Vec<u8>>>>,
+}
+
+impl StandardInput {
+    pub fn new() -> Self {
+        Self { typed: None }
+    }
+}
+
+impl Read for StandardInput {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if let Some(typed) = &mut self.typed {
+            return Read::read(typed, buffer);
+        }
+        if !std::io::stdin().is_terminal() {
+            return std::io::stdin().read(buffer);
+        }
+        let value = ask_hidden("Value (will be hidden): ")?;
+        let value = Zeroizing::new(value.expose().as_bytes().to_vec());
+        let typed = self.typed.insert(std::io::Cursor::new(value));
+        Read::read(typed, buffer)
+    }
+}
+
+/// As `parse`, for credentials: a value out of standard input loses the line feed that `echo` puts there.
+pub fn parse_credentials(words: &[String], stdin: &mut dyn Read) -> Result<Map<String, Value>, Failure> {
+    let pairs = words.iter().filter_map(|word| word.split_once('='));
+    let names: Vec<&str> = pairs.filter(|(_, value)| *value == "-").map(|(name, _)| name).collect();
+    let mut data = parse(words, stdin)?;
+    for name in names {
+        if let Some(Value::String(value)) = data.get_mut(name) {
+            let kept = value.strip_suffix('\n').map_or(value.len(), |line| line.trim_end_matches('\r').len());
+            value.truncate(kept);
+        }
+    }
+    Ok(data)
+}
 
 /// Reads the data. Only one word may take standard input. A key given twice becomes a list.
 pub fn parse(words: &[String], stdin: &mut dyn Read) -> Result<Map<String, Value>, Failure> {
@@ -136,6 +178,16 @@ mod tests {
         check(&["-"], r#"{"x":[1],"y":null}"#, r#"{"x":[1],"y":null}"#);
         check(&["a=\\@b"], "", r#"{"a":"@b"}"#);
         check(&["a=1", "a=2", "a=3"], "", r#"{"a":["1","2","3"]}"#);
+    }
+
+    #[test]
+    fn credentials_lose_the_line_feed_of_echo() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        for (typed, kept) in [("pw\n", "pw"), ("pw\r\n", "pw"), ("p w \n\n", "p w \n"), ("pw", "pw")] {
+            let data =
+                parse_credentials(&words(&["password=-", "username=a"]), &mut typed.as_bytes()).unwrap();
+            assert_eq!((&data["password"], &data["username"]), (&Value::from(kept), &Value::from("a")));
+        }
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Kernel {
         let now = self.now();
         let headers = self.live.audited_headers(walked.request);
         let request = walked.record(now, result.as_ref().err(), &headers);
-        let response = Record { response: Some(response_facts(result)), ..request.clone() };
+        let response = Record { response: Some(response_facts(walked, result)), ..request.clone() };
         let receipt = broker.submit(&[request, response]);
         receipt.await.map_err(|error| unrecorded(walked, &causes(&error)))
     }
@@ -135,7 +135,7 @@ impl Kernel {
         let broker = self.broker()?;
         let headers = self.live.audited_headers(walked.request);
         let record = Record {
-            response: Some(response_facts(result)),
+            response: Some(response_facts(walked, result)),
             ..walked.record(self.now(), result.as_ref().err(), &headers)
         };
         Some(broker.submit(&[record]))
@@ -254,7 +254,11 @@ fn mount_facts(routed: &Routed) -> MountFacts<'_> {
     }
 }
 
-fn response_facts(result: &Result<Response, Error>) -> ResponseFacts<'_> {
+/// Answers of `sys/` that are long and hold nothing but paths, names and figures: their hashes would serve nobody.
+const ANSWERS_LEFT_OUT: [&str; 5] =
+    ["host-info", "in-flight-req", "internal/explain", "internal/specs/openapi", "metrics"];
+
+fn response_facts<'r>(walked: &Walked<'_>, result: &'r Result<Response, Error>) -> ResponseFacts<'r> {
     let Ok(response) = result else { return ResponseFacts::default() };
     ResponseFacts {
         auth: response.auth.as_deref().map(|auth| AuthFacts {
@@ -272,6 +276,11 @@ fn response_facts(result: &Result<Response, Error>) -> ResponseFacts<'_> {
         }),
         lease_id: &response.lease_id,
         data: match &response.data {
+            _ if walked.routed.mount.record.kind == "system"
+                && ANSWERS_LEFT_OUT.contains(&walked.routed.route.pattern) =>
+            {
+                DataFacts::None
+            }
             Data::None => DataFacts::None,
             Data::Map(map) => DataFacts::Map(map),
             Data::Json(raw) => DataFacts::Json(raw),

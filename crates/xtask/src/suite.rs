@@ -28,6 +28,8 @@ enum Part {
     Tidy,
     /// Tests of the Python package.
     Python,
+    /// Programs that use hvac, and prompts at a terminal, against our binary.
+    Clients,
     /// hvac's integration tests against our binary.
     Hvac,
     /// python-dotenv's tests against our library and persona, and comparisons with other readers of .env files.
@@ -36,7 +38,8 @@ enum Part {
     Crash,
 }
 
-const ALL: [Part; 6] = [Part::Tidy, Part::Rust, Part::Python, Part::Dotenv, Part::Hvac, Part::Crash];
+const ALL: [Part; 7] =
+    [Part::Tidy, Part::Rust, Part::Python, Part::Clients, Part::Dotenv, Part::Hvac, Part::Crash];
 
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     let parts = if options.parts.is_empty() { ALL.to_vec() } else { options.parts.clone() };
@@ -65,6 +68,7 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
         Part::Rust => cargo_test(&options.cargo_test),
         Part::Tidy => tidy::run(),
         Part::Python => python(),
+        Part::Clients => with_server("the tests of clients", clients),
         Part::Dotenv => dotenv::run(&dotenv::Options::default()),
         Part::Hvac => {
             with_server("the hvac suite", |binary| hvac::run(&hvac::Options::of_binary(binary.to_owned())))
@@ -131,6 +135,21 @@ fn python() -> Result<Outcome> {
     let environment =
         tools::python_environment(&home.join("venv"), &folder.join("test-requirements.txt"), &[])?;
     let status = Command::new(environment).args(["-m", "pytest", "--quiet"]).current_dir(&folder).status()?;
+    Ok(Outcome::of_check(status.success()))
+}
+
+/// Runs the tests of `crates/xtask/python` against our binary.
+fn clients(binary: &Path) -> Result<Outcome> {
+    let folder = tools::root().join("crates/xtask/python");
+    let home = tools::target().join("clients");
+    std::fs::create_dir_all(&home)?;
+    let environment = tools::python_environment(&home.join("venv"), &folder.join("requirements.txt"), &[])?;
+    let status = Command::new(environment)
+        .args(["-m", "pytest", "--quiet", "-p", "no:cacheprovider"])
+        .current_dir(&folder)
+        .env("STRONGROOM_BINARY", binary)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .status()?;
     Ok(Outcome::of_check(status.success()))
 }
 

@@ -100,7 +100,7 @@ fn enable(context: &Context, args: &EnableArgs) -> Result<ExitCode, Failure> {
     let body = json!({
         "type": kind,
         "description": args.description.clone().unwrap_or_default(),
-        "options": values::parse(&args.options, &mut std::io::stdin())?,
+        "options": values::parse(&args.options, &mut values::StandardInput::new())?,
         "local": args.local,
     });
     context

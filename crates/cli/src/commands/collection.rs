@@ -178,7 +178,7 @@ fn read(context: &Context, path: &str) -> Result<ExitCode, Failure> {
 }
 
 fn write(context: &Context, path: &str, data: &[String]) -> Result<ExitCode, Failure> {
-    let body = Value::Object(values::parse(data, &mut std::io::stdin())?);
+    let body = Value::Object(values::parse(data, &mut values::StandardInput::new())?);
     written(context, path, context.client()?.write(path, &body))
 }
 

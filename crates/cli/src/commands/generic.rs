@@ -94,7 +94,7 @@ pub struct PathHelpArgs {
 
 pub fn read(context: &Context, args: &ReadArgs) -> Result<ExitCode, Failure> {
     let path = clean_path(&args.path);
-    let query = values::parse_query(&args.data, &mut std::io::stdin())?;
+    let query = values::parse_query(&args.data, &mut values::StandardInput::new())?;
     let query: Vec<_> = query.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let client = context.client()?;
     let doing = || format!("reading {path}");
@@ -126,7 +126,7 @@ fn body(data: &[String], force: bool) -> Result<Value, Failure> {
     if data.is_empty() && !force {
         return Err(Failure::usage("Must supply data or use -force").hint("--force writes without data"));
     }
-    Ok(Value::Object(values::parse(data, &mut std::io::stdin())?))
+    Ok(Value::Object(values::parse(data, &mut values::StandardInput::new())?))
 }
 
 /// Prints what a write gave.
@@ -215,7 +215,7 @@ fn detailed(context: &Context, response: &Response, info: &Map<String, Value>) -
 
 pub fn delete(context: &Context, args: &DeleteArgs) -> Result<ExitCode, Failure> {
     let path = clean_path(&args.path);
-    let query = values::parse_query(&args.data, &mut std::io::stdin())?;
+    let query = values::parse_query(&args.data, &mut values::StandardInput::new())?;
     let query: Vec<_> = query.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let outcome = context.client()?.delete(path, &query).while_doing(|| format!("deleting {path}"))?;
     match outcome {

@@ -250,7 +250,7 @@ fn no_data(path: &str) -> Failure {
 }
 
 fn put(context: &Context, args: &PutArgs) -> Result<ExitCode, Failure> {
-    let data = Value::Object(values::parse(&args.data, &mut std::io::stdin())?);
+    let data = Value::Object(values::parse(&args.data, &mut values::StandardInput::new())?);
     let secret = Secret::find(context, &args.which)?;
     let path = secret.api_path("data");
     let body = match (secret.is_two(), args.cas.filter(|cas| *cas >= 0)) {
@@ -278,7 +278,7 @@ fn patch(context: &Context, args: &PatchArgs) -> Result<ExitCode, Failure> {
     if args.data.is_empty() && args.remove_data.is_empty() {
         return Err(Failure::usage("Must supply data"));
     }
-    let mut data = values::parse(&args.data, &mut std::io::stdin())?;
+    let mut data = values::parse(&args.data, &mut values::StandardInput::new())?;
     data.extend(args.remove_data.iter().map(|key| (key.clone(), Value::Null)));
     let secret = Secret::find(context, &args.which)?;
     secret.needs_two("patch support")?;

@@ -4,6 +4,7 @@ use super::clean_path;
 use crate::context::Context;
 use crate::failure::{Doing, Failure, Kind};
 use crate::persona::Face;
+use crate::terminal::ask_hidden;
 use crate::token_file;
 use crate::values;
 use clap::Args;
@@ -45,7 +46,7 @@ pub fn run(context: &Context, args: &LoginArgs) -> Result<ExitCode, Failure> {
     {
         first.insert_str(0, "token=");
     }
-    let credentials = values::parse(&words, &mut std::io::stdin())?;
+    let credentials = values::parse_credentials(&words, &mut values::StandardInput::new())?;
     let mut client = context.client_without_token()?;
     let mount = credentials.get("mount").and_then(Value::as_str).or(args.path.as_deref()).unwrap_or(method);
     let mount = clean_path(mount).to_owned();
@@ -198,9 +199,8 @@ pub fn ask(context: &Context, prompt: &str, what: &str) -> Result<SecretString, 
         return Err(Failure::usage(format!("the {what} is missing"))
             .hint(format!("write {what}=-, and give it on standard input")));
     }
-    let answer = rpassword::prompt_password(prompt);
+    let answer = ask_hidden(prompt);
     let answer = answer.map_err(|error| Failure::other(format!("cannot ask for the {what}: {error}")))?;
-    let answer = SecretString::new(answer);
     Ok(SecretString::from(answer.expose().trim()))
 }
 

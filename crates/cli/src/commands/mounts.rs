@@ -59,7 +59,7 @@ pub struct MoveArgs {
 
 #[derive(Args)]
 pub struct EnableArgs {
-    /// kv, transit, pki, userpass, approle…
+    /// As the server names it; `read sys/plugins/catalog` lists all that it has
     #[arg(value_name = "TYPE")]
     kind: String,
     /// Where, if not under the type's name
@@ -120,6 +120,18 @@ struct Settings {
     /// What an auth method makes: default-service, default-batch, service or batch
     #[arg(long, value_name = "TYPE")]
     token_type: Option<String>,
+    /// Failed logins of a user after which no more are looked at, of an auth method
+    #[arg(long, value_name = "COUNT")]
+    user_lockout_threshold: Option<u64>,
+    /// For how long
+    #[arg(long, value_name = "DURATION")]
+    user_lockout_duration: Option<String>,
+    /// After this long without a failure the count starts again
+    #[arg(long, value_name = "DURATION")]
+    user_lockout_counter_reset_duration: Option<String>,
+    /// Look at every login, however many failed
+    #[arg(long)]
+    user_lockout_disable: Option<bool>,
 }
 
 impl Settings {
@@ -129,6 +141,19 @@ impl Settings {
             options.insert("version".to_owned(), version.to_string().into());
         }
         Ok(options)
+    }
+
+    fn user_lockout(&self) -> Map<String, Value> {
+        let values = [
+            ("lockout_threshold", self.user_lockout_threshold.map(Value::from)),
+            ("lockout_duration", self.user_lockout_duration.clone().map(Value::from)),
+            (
+                "lockout_counter_reset_duration",
+                self.user_lockout_counter_reset_duration.clone().map(Value::from),
+            ),
+            ("lockout_disable", self.user_lockout_disable.map(Value::from)),
+        ];
+        values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 
     /// Everything but the description and the options.
@@ -144,6 +169,10 @@ impl Settings {
             if let Some(value) = value {
                 config.insert(name.to_owned(), value.clone().into());
             }
+        }
+        let lockout = self.user_lockout();
+        if !lockout.is_empty() {
+            config.insert("user_lockout_config".to_owned(), lockout.into());
         }
         for (name, values) in [
             ("audit_non_hmac_request_keys", &self.audit_non_hmac_request_keys),

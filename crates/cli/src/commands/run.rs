@@ -117,6 +117,7 @@ impl<'a> Naming<'a> {
     /// All variables, or all that is wrong with them.
     fn variables(&self, fields: BTreeMap<String, (Value, String)>) -> Result<Variables, Failure> {
         let mut problems: Vec<String> = Vec::new();
+        let mut has_bad_name = false;
         for name in self.only.iter().map(String::as_str).chain(self.renames.keys().copied()) {
             if !fields.contains_key(name) {
                 let near = crate::failure::did_you_mean(name, fields.keys().map(String::as_str));
@@ -131,7 +132,10 @@ impl<'a> Naming<'a> {
                 continue;
             }
             match self.variable(&field, value) {
-                Err(problem) => problems.push(format!("{path}: {problem}")),
+                Err(problem) => {
+                    has_bad_name |= problem.contains("is not a valid name");
+                    problems.push(format!("{path}: {problem}"));
+                }
                 Ok((name, value)) => {
                     if let Some(other) = origins.insert(name.clone(), field.clone()) {
                         problems
@@ -144,7 +148,10 @@ impl<'a> Naming<'a> {
         if problems.is_empty() {
             return Ok(variables);
         }
-        let hint = "--upper or --rename OLD=NEW makes a name usable; the program was not started";
+        let hint = match has_bad_name {
+            true => "--upper or --rename OLD=NEW makes a name usable; the program was not started",
+            false => "the program was not started",
+        };
         Err(Failure::new(Kind::Missing, problems.join("\n       ")).hint(hint))
     }
 

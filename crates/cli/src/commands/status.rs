@@ -58,6 +58,9 @@ fn rows(status: &SealStatus, leader: &Leader) -> Vec<Vec<String>> {
         add("Unseal Progress", format!("{}/{}", status.progress, status.t));
         add("Unseal Nonce", status.nonce.clone());
     }
+    if status.migration {
+        add("Seal Migration in Progress", "true".to_owned());
+    }
     for (name, value) in [
         ("Version", &status.version),
         ("Build Date", &status.build_date),

@@ -46,6 +46,7 @@ pub enum Outcome {
 pub struct Match {
     pub log: String,
     pub line: u64,
+    #[serde(serialize_with = "as_rfc3339")]
     pub time: Timestamp,
     #[serde(rename = "type")]
     pub kind: RecordKind,
@@ -61,6 +62,10 @@ pub struct Match {
     /// The whole line.
     #[serde(skip)]
     pub text: String,
+}
+
+fn as_rfc3339<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time.rfc3339())
 }
 
 /// The members that a search looks at.

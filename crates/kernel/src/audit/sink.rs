@@ -174,6 +174,9 @@ impl AuditSink for FileSink {
         let open = self.open.as_ref()?;
         match self.path.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some("the file was deleted"),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                Some("the file's folder was replaced by something that is none")
+            }
             Err(_) => None,
             Ok(now) if (now.dev(), now.ino()) != (open.device, open.inode) => Some("the file was replaced"),
             Ok(now) if now.len() < open.length => Some("the file was truncated"),

@@ -103,7 +103,7 @@ impl Acl {
             rule: asked.rule.filter(|_| by_rules).map(CompiledRule::report),
             overridden: if by_rules { asked.overridden() } else { Vec::new() },
             near_misses: if decision.is_allowed() || !by_rules { Vec::new() } else { asked.near_misses() },
-            left_out: self.dropped.iter().take(LEFT_OUT_TOLD_MAX).map(DroppedRule::report).collect(),
+            left_out: asked.left_out(),
             hints,
             suggestion,
         }
@@ -135,6 +135,18 @@ impl Asked<'_> {
         let mut others: Vec<&CompiledRule> = others.collect();
         others.sort_by_cached_key(|rule| std::cmp::Reverse(rule.pattern.specificity()));
         others.into_iter().take(RULES_TOLD_MAX).map(CompiledRule::report).collect()
+    }
+
+    /// Rules that were left out and could have matched: the path begins as they do, up to their first template or
+    /// wildcard.
+    fn left_out(&self) -> Vec<LeftOut> {
+        let could_match = |rule: &&DroppedRule| {
+            let written = &rule.source.path;
+            let literal = written.split(['{', '*', '+']).next().unwrap_or_default();
+            self.path.starts_with(&*full_path(&rule.source.namespace, literal, Spelling::AsGiven))
+        };
+        let rules = self.acl.dropped.iter().filter(could_match);
+        rules.take(LEFT_OUT_TOLD_MAX).map(DroppedRule::report).collect()
     }
 
     fn near_misses(&self) -> Vec<RuleReport> {

@@ -5,6 +5,7 @@ mod lint;
 use super::run::{Inherit, become_program};
 use crate::context::Context;
 use crate::failure::{Failure, Kind, did_you_mean};
+use crate::terminal::ask_hidden;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -290,9 +291,7 @@ impl SetArgs {
             if !context.may_ask() {
                 return Err(Failure::usage("the value is not given, and may not be asked for"));
             }
-            let answer = rpassword::prompt_password(format!("Value of {} (is not shown): ", self.name));
-            return answer
-                .map(SecretString::new)
+            return ask_hidden(&format!("Value of {} (is not shown): ", self.name))
                 .map_err(|error| Failure::other(format!("cannot ask: {error}")));
         }
         let mut bytes = zeroize::Zeroizing::new(Vec::new());

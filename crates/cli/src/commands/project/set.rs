@@ -3,6 +3,7 @@
 use super::Session;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::terminal::ask_hidden;
 use clap::Args;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
@@ -131,9 +132,9 @@ fn value(session: &Session<'_>, args: &SetArgs) -> Result<SecretBytes, Failure> 
             return Err(Failure::usage("there is no value, and nobody may be asked")
                 .hint("standard input, --from-file FILE or --generate gives one"));
         }
-        let answer = rpassword::prompt_password(format!("{}: ", args.name))
+        let answer = ask_hidden(&format!("{}: ", args.name))
             .map_err(|error| Failure::other(format!("cannot ask: {error}")))?;
-        return Ok(SecretBytes::new(answer.into_bytes()));
+        return Ok(SecretBytes::new(answer.expose().as_bytes().to_vec()));
     }
     from_stdin()
 }

@@ -5,6 +5,7 @@
 )]
 
 mod bench;
+mod bench_developer;
 mod crash;
 mod dotenv;
 mod http;
@@ -33,6 +34,8 @@ enum Command {
     Test(suite::Options),
     /// Measure a Vault-compatible server, alone or against a peer in the same run.
     Bench(bench::Options),
+    /// Measure whole processes of the developer's side beside their peers, in the same run.
+    BenchDeveloper(bench_developer::Options),
     /// Run hvac's own integration tests against our binary.
     Hvac(hvac::Options),
     /// Run python-dotenv's own tests against our .env library and persona, and compare with its readers and npm's.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test(options) => suite::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::BenchDeveloper(options) => bench_developer::run(&options),
         Command::Hvac(options) => hvac::run(&options),
         Command::Dotenv(options) => dotenv::run(&options),
         Command::Crash(options) => crash::run(&options),

@@ -130,6 +130,9 @@ impl Document {
         let edited = Edited { text: SecretString::new(pieces.concat()), lines };
         let new = Self::parse(edited.text.expose(), self.dialect())?;
         self.others_unchanged(&new, key)?;
+        if let Some((entry, _)) = new.assignments().find(|(_, assignment)| new.key(assignment) == key) {
+            return Err(EditError::Disturbed { line: entry.line });
+        }
         Ok(Some(edited))
     }
 
@@ -153,8 +156,8 @@ impl Document {
         self.others_unchanged(&new, key)?;
         let last = new.assignments().rfind(|(_, assignment)| new.key(assignment) == key);
         let found = last.is_some_and(|(entry, _)| {
-            let line = new.text().get(new.line_start(entry)..entry.span.end).unwrap_or_default();
-            reads_back(line.trim_end_matches(['\n', '\r']), key, value.expose(), meaning, self.dialect())
+            let line = new.text().get(new.line_start(entry)..new.line_break_start(entry)).unwrap_or_default();
+            reads_back(line, key, value.expose(), meaning, self.dialect())
         });
         if found {
             Ok(edited)
@@ -176,7 +179,9 @@ impl Document {
     fn append(&self, writer: &Writer<'_>) -> Result<Edited, EditError> {
         let text = self.text();
         let line_break = self.line_break();
-        let ends = text.is_empty() || text.ends_with(['\n', '\r']);
+        let carriage_return_ends = matches!(self.dialect(), Dialect::Python | Dialect::Node | Dialect::Ruby);
+        let is_ended = text.ends_with('\n') || (carriage_return_ends && text.ends_with('\r'));
+        let ends = text.is_empty() || is_ended;
         let export = if writer.options.export == Export::Add { "export " } else { "" };
         let line = writer.line(&[Frame::plain(export, writer.key, "")], Quote::None, IsNew::Yes)?;
         let mut pieces = vec![text];
@@ -201,8 +206,7 @@ impl Document {
         for ((entry, _), line) in targets.iter().zip(&new) {
             pieces.push(self.text().get(from..self.line_start(entry)).unwrap_or_default());
             pieces.push(line);
-            let old = self.slice(entry.span);
-            pieces.push(old.get(old.trim_end_matches(['\n', '\r']).len()..).unwrap_or_default());
+            pieces.push(self.text().get(self.line_break_start(entry)..entry.span.end).unwrap_or_default());
             from = entry.span.end;
         }
         let rest = self.text().get(from..).unwrap_or_default();
@@ -225,7 +229,7 @@ impl Document {
         let text = self.text();
         let piece = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
         let start = self.line_start(entry);
-        let ends = entry.span.start + self.slice(entry.span).trim_end_matches(['\n', '\r']).len();
+        let ends = self.line_break_start(entry);
         let key_end = assignment.key.end
             + usize::from(text.get(assignment.key.end..).is_some_and(|rest| rest.starts_with('\'')));
         let (head, tail) = match assignment.value {
@@ -255,13 +259,25 @@ impl Document {
         entry.span.start + last_break.map_or(0, |at| at + 1)
     }
 
+    /// Where an entry's last line ends. To sops a carriage return is part of the value.
+    fn line_break_start(&self, entry: &Entry) -> usize {
+        let text = self.slice(entry.span);
+        let without = if self.ends_lines_with_line_feeds() {
+            text.strip_suffix('\n').unwrap_or(text)
+        } else {
+            text.trim_end_matches(['\n', '\r'])
+        };
+        entry.span.start + without.len()
+    }
+
     /// The kind of line break in use.
     fn line_break(&self) -> &'static str {
-        match self.text().find(['\n', '\r']) {
-            Some(at) if self.text().get(at..).is_some_and(|rest| rest.starts_with("\r\n")) => "\r\n",
-            Some(at) if self.text().get(at..).is_some_and(|rest| rest.starts_with('\r')) => "\r",
-            _ => "\n",
-        }
+        let first = self.text().split_inclusive('\n').next().unwrap_or_default();
+        if first.ends_with("\r\n") && !self.ends_lines_with_line_feeds() { "\r\n" } else { "\n" }
+    }
+
+    fn ends_lines_with_line_feeds(&self) -> bool {
+        matches!(self.dialect(), Dialect::Sops | Dialect::Strict)
     }
 
     /// Insists that all lines of a new text but those of `key` are read as before.
@@ -348,6 +364,8 @@ impl Writer<'_> {
             Quoting::Never => &[Form::Bare],
             Quoting::Auto if all_letters => &[Form::Bare],
             Quoting::Always | Quoting::Auto => PYTHON,
+            // Not single quotes: in them, most dialects put nothing in.
+            Quoting::Keep if self.meaning == Meaning::Template => &[Form::Bare, Form::Double],
             Quoting::Keep if is_new == IsNew::No && quote != Quote::None => quote::like(quote),
             Quoting::Keep if quote::is_simple(self.value) => &[Form::Bare],
             Quoting::Keep => &[Form::Single, Form::Double, Form::DoubleEscaped],

@@ -304,6 +304,16 @@ fn set_changes_one_line() {
 }
 
 #[test]
+fn a_template_keeps_its_variables() {
+    let document = Document::parse("HOST=h\n", Dialect::Python).unwrap();
+    let edited = document.set_template("URL", &"http://${HOST}/ #1".into(), &SetOptions::default()).unwrap();
+    assert_eq!(edited.text.expose(), "HOST=h\nURL=\"http://${HOST}/ #1\"\n");
+    for dialect in [Dialect::Python, Dialect::Compose, Dialect::Ruby] {
+        assert_eq!(read(edited.text.expose(), dialect, &[]), r#"HOST="h" URL="http://h/ #1""#);
+    }
+}
+
+#[test]
 fn set_says_why_it_does_not() {
     assert_eq!(set("", "K", "a'b\"c`d\\", &[Dialect::Node, Dialect::Compose]).lines().count(), 1);
     assert_eq!(

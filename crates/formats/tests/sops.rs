@@ -27,7 +27,8 @@ fn entropy() -> Counting {
     Counting(1.into())
 }
 
-const FILES: [(&str, Format); 3] = [("json", Format::Json), ("env", Format::Env), ("bin", Format::Binary)];
+const FILES: [(&str, Format); 4] =
+    [("json", Format::Json), ("yaml", Format::Yaml), ("env", Format::Env), ("bin", Format::Binary)];
 
 fn file(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/sops/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -85,6 +86,8 @@ fn encrypting_again_changes_the_mac_and_its_time_alone() {
 fn a_change_by_path_changes_its_line() {
     let cases = [
         ("json", Format::Json, r#"["database"]["port"]"#, "port"),
+        ("yaml", Format::Yaml, r#"["database"]["port"]"#, "port"),
+        ("yaml", Format::Yaml, r#"["text"]"#, "text"),
         ("env", Format::Env, r#"["PASSWORD"]"#, "PASSWORD"),
     ];
     for (name, format, path, line) in cases {
@@ -184,7 +187,7 @@ fn clear_errors_for_files_that_are_none() {
 
 #[test]
 fn windows_line_ends_and_a_byte_order_mark_are_no_hindrance() {
-    for (name, format) in [("json", Format::Json), ("env", Format::Env)] {
+    for (name, format) in [("json", Format::Json), ("env", Format::Env), ("yaml", Format::Yaml)] {
         let windows = format!("\u{feff}{}", text(&file(&format!("sops.{name}"))).replace('\n', "\r\n"));
         let encrypted =
             Encrypted::read(format, windows.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));

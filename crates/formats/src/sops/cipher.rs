@@ -168,6 +168,11 @@ impl IvMemory {
         self.0.insert(fingerprint(cipher, value, place), iv);
     }
 
+    /// What another file with the same data key has.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// The IV of the same value in the same place, or a fresh one.
     pub(super) fn iv(
         &self,

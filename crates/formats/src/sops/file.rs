@@ -155,6 +155,13 @@ impl Opened {
         self.memory = IvMemory::default();
     }
 
+    /// Keeps the ciphertexts of another version of the file, where it has the same data key.
+    pub fn remember(&mut self, other: Self) {
+        if self.cipher.data_key() == other.cipher.data_key() {
+            self.memory.extend(other.memory);
+        }
+    }
+
     /// The file in clear, in its own format and layout.
     pub fn write_plain(self) -> Result<SecretBytes, SourceError> {
         self.source.write_plain(&self.tree)
@@ -163,6 +170,28 @@ impl Opened {
     /// The values in another format.
     pub fn emit(&self, format: Format, indent: Indent) -> Result<SecretBytes, SourceError> {
         source::emit_plain(format, &self.tree, indent)
+    }
+
+    /// The same values, to be written in another format and afresh.
+    #[must_use]
+    pub fn converted(mut self, format: Format) -> Self {
+        self.source = Source::fresh(format);
+        self
+    }
+
+    /// The file in clear with its metadata, for a person to look at.
+    pub fn write_with_metadata(self) -> Result<SecretBytes, SourceError> {
+        self.source.write_encrypted(&self.tree, &self.metadata)
+    }
+
+    /// What an editor made of [`Opened::write_with_metadata`], without the metadata. `None` if there is none in it.
+    pub fn content_alone(&self, bytes: &[u8]) -> Option<SecretBytes> {
+        if self.format() == Format::Binary {
+            return None;
+        }
+        let Parsed { source, tree, metadata } = source::read_encrypted(self.format(), bytes).ok()?;
+        metadata?;
+        source.write_plain(&tree).ok()
     }
 
     /// Takes over what an editor made of the file in clear.
@@ -208,18 +237,6 @@ impl Opened {
     ) -> Result<SecretBytes, EncryptError> {
         self.renew_metadata(policy, entropy, now)?;
         Ok(self.source.write_encrypted(&self.tree, &self.metadata)?)
-    }
-
-    /// As [`Opened::encrypt`], in another format and afresh.
-    pub fn encrypt_as(
-        mut self,
-        format: Format,
-        policy: SealPolicy,
-        entropy: &dyn Entropy,
-        now: Timestamp,
-    ) -> Result<SecretBytes, EncryptError> {
-        self.source = Source::fresh(format);
-        self.encrypt(policy, entropy, now)
     }
 
     /// The tree encrypted in place; MAC, time, version and seal to match.

@@ -84,10 +84,19 @@ pub fn new_data_key(entropy: &dyn Entropy) -> Cipher {
     Cipher::new(&*key).expect("32 bytes")
 }
 
-/// Wraps the data key for every recipient anew. `wrap` answers for one; all that it refuses is said at once.
+/// For whom the data key is wrapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    All,
+    /// Those for whom nothing is wrapped yet. Shares of several groups are always wrapped for all: each split is another.
+    New,
+}
+
+/// Wraps the data key. `wrap` answers for one recipient; all that it refuses is said at once.
 pub fn wrap_data_key(
     metadata: &mut Metadata,
     cipher: &Cipher,
+    whom: Whom,
     entropy: &dyn Entropy,
     wrap: &mut dyn FnMut(&MasterKey, &SecretBytes) -> Result<String, String>,
 ) -> Result<(), DataKeyError> {
@@ -110,7 +119,7 @@ pub fn wrap_data_key(
     };
     let mut refused = Vec::new();
     for (group, share) in metadata.groups.iter_mut().zip(&shares) {
-        for key in group {
+        for key in group.iter_mut().filter(|key| whom == Whom::All || groups > 1 || key.wrapped.is_empty()) {
             match wrap(key, share) {
                 Ok(wrapped) => key.wrapped = wrapped,
                 Err(reason) => refused.push(format!("{}: {reason}", key.recipient)),

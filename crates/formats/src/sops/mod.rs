@@ -11,6 +11,7 @@ mod edit;
 mod env;
 mod file;
 mod groups;
+mod merge;
 mod metadata;
 mod seal;
 mod selector;
@@ -22,13 +23,16 @@ pub use cipher::{Cipher, CipherError, DATA_KEY_BYTES, is_encrypted};
 pub use crypt::{CryptError, CryptReason, MacScope};
 pub use edit::{Changed, EditError, parse_path, path_text};
 pub use file::{Draft, EncryptError, Encrypted, OpenError, Opened, SealPolicy, Verification};
-pub use groups::{DataKeyError, Refusal, new_data_key, unwrap_data_key, wrap_data_key};
+pub use groups::{DataKeyError, Refusal, Whom, new_data_key, unwrap_data_key, wrap_data_key};
+pub use merge::{MergePlan, plan_merge};
 pub use metadata::{
     AwsKmsKey, AzureKey, MasterKey, Metadata, MetadataError, Recipient, RecipientKind, TransitKey, VERSION,
 };
 pub use seal::SealState;
 pub use selector::{Selector, SelectorError, SelectorKind, UNENCRYPTED_SUFFIX};
-pub use source::{FILE_BYTES_MAX, Format, SourceError, emit_node, emit_plain};
+pub use source::{
+    FILE_BYTES_MAX, Format, SourceError, emit_node, emit_plain, refuse_reserved_keys as refuse_reserved,
+};
 pub use tree::{Comment, Element, Item, Map, Node, Placement, Tree, find};
 pub use value::{Value, ValueError};
 

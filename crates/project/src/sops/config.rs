@@ -56,6 +56,13 @@ pub struct CreationRule {
     pub mac_scope: MacScope,
 }
 
+impl CreationRule {
+    /// Whether the rule is for some paths, and not for all that no other is for.
+    pub fn has_path(&self) -> bool {
+        self.path_regex.is_some()
+    }
+}
+
 /// Where files of one path are published.
 #[derive(Debug)]
 pub struct DestinationRule {

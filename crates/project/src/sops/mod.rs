@@ -5,12 +5,14 @@
 pub mod config;
 mod error;
 mod keys;
+mod merge;
 pub mod recipients;
 mod verbs;
 
 pub use error::SopsError;
-pub use keys::{Conversation, DecryptionOrder, Keys};
+pub use keys::{Conversation, DecryptionOrder, Keys, vault_client};
+pub use merge::{Merged, merge};
 pub use verbs::{
-    Difference, KeyChange, NewFile, SealWish, change_keys, differences, encrypt, open, open_for_edit, rotate,
-    update_keys,
+    Difference, KeyChange, NewFile, change_keys, differences, encrypt, open, open_for_edit, open_new,
+    regroup, rotate, update_keys, with_new_keys,
 };

@@ -3,8 +3,8 @@
 use super::recipients::new_key;
 use super::{Keys, SopsError};
 use strongroom_formats::sops::{
-    Draft, Encrypted, Format, MacScope, MasterKey, Metadata, Opened, Recipient, SealPolicy, Selector,
-    Verification, new_data_key,
+    Cipher, DataKeyError, Draft, Encrypted, Format, MacScope, MasterKey, Metadata, Opened, Recipient,
+    SealPolicy, Selector, Verification, Whom, new_data_key,
 };
 use strongroom_secret::SecretBytes;
 
@@ -41,25 +41,22 @@ pub struct NewFile {
     pub mac_scope: MacScope,
 }
 
-/// Whether our seal is written: a person who uses our commands gets one, a script that uses sops' does not.
-pub type SealWish = SealPolicy;
-
 /// Encrypts what was in clear.
-pub fn encrypt(draft: Draft, new: NewFile, keys: &Keys, seal: SealWish) -> Result<SecretBytes, SopsError> {
-    let opened = prepare(draft, new, keys)?;
+pub fn encrypt(draft: Draft, new: NewFile, keys: &Keys, seal: SealPolicy) -> Result<SecretBytes, SopsError> {
+    let opened = open_new(draft, new, keys)?;
     let surroundings = keys.surroundings();
     Ok(opened.encrypt(seal, surroundings.entropy.as_ref(), surroundings.clock.now())?)
 }
 
-/// A file that was never encrypted, with a data key.
-fn prepare(draft: Draft, new: NewFile, keys: &Keys) -> Result<Opened, SopsError> {
+/// A file that was never encrypted, with a data key that is wrapped for its recipients.
+pub fn open_new(draft: Draft, new: NewFile, keys: &Keys) -> Result<Opened, SopsError> {
     let surroundings = keys.surroundings();
     let now = surroundings.clock.now();
     let group = |group: Vec<Recipient>| group.into_iter().map(|recipient| new_key(recipient, now)).collect();
     let groups = new.groups.into_iter().map(group).collect();
     let mut metadata = Metadata::new(groups, new.threshold, new.selector, new.mac_scope);
     let cipher = new_data_key(surroundings.entropy.as_ref());
-    keys.wrap(&mut metadata, &cipher)?;
+    keys.wrap(&mut metadata, &cipher, Whom::All)?;
     Ok(draft.with_key(metadata, cipher))
 }
 
@@ -77,19 +74,48 @@ pub fn rotate(
     opened: Opened,
     change: &KeyChange,
     keys: &Keys,
-    seal: SealWish,
+    seal: SealPolicy,
 ) -> Result<SecretBytes, SopsError> {
     let opened = rekeyed(opened, change, keys)?;
     let surroundings = keys.surroundings();
     Ok(opened.encrypt(seal, surroundings.entropy.as_ref(), surroundings.clock.now())?)
 }
 
-fn rekeyed(mut opened: Opened, change: &KeyChange, keys: &Keys) -> Result<Opened, SopsError> {
+pub(super) fn rekeyed(mut opened: Opened, change: &KeyChange, keys: &Keys) -> Result<Opened, SopsError> {
     change_keys(&mut opened.metadata, change, keys);
     let cipher = new_data_key(keys.surroundings().entropy.as_ref());
-    keys.wrap(&mut opened.metadata, &cipher)?;
+    keys.wrap(&mut opened.metadata, &cipher, Whom::All)?;
     opened.renew_data_key(cipher);
     Ok(opened)
+}
+
+/// As [`rotate`], but the data key stays: for files that more people may read than before.
+pub fn with_new_keys(mut opened: Opened, keys: &Keys, seal: SealPolicy) -> Result<SecretBytes, SopsError> {
+    let cipher = Cipher::new(opened.cipher().data_key().expose()).ok_or(DataKeyError::Length)?;
+    keys.wrap(&mut opened.metadata, &cipher, Whom::New)?;
+    let surroundings = keys.surroundings();
+    Ok(opened.encrypt(seal, surroundings.entropy.as_ref(), surroundings.clock.now())?)
+}
+
+/// Gives a file the groups of a rule. If somebody loses access, the file gets a new data key: they know the old one.
+pub fn regroup(
+    mut opened: Opened,
+    groups: &[Vec<Recipient>],
+    threshold: u8,
+    keys: &Keys,
+    seal: SealPolicy,
+) -> Result<SecretBytes, SopsError> {
+    let now = keys.surroundings().clock.now();
+    let old: Vec<MasterKey> = opened.metadata.recipients().cloned().collect();
+    let stays_whole = opened.metadata.groups.len() == 1 && groups.len() == 1;
+    let lost = old.iter().any(|key| !groups.iter().flatten().any(|recipient| *recipient == key.recipient));
+    let key = |recipient: &Recipient| {
+        let known = old.iter().find(|key| stays_whole && key.recipient == *recipient);
+        known.cloned().unwrap_or_else(|| new_key(recipient.clone(), now))
+    };
+    opened.metadata.groups = groups.iter().map(|group| group.iter().map(key).collect()).collect();
+    opened.metadata.threshold = if groups.len() > 1 { threshold } else { 0 };
+    if lost { rotate(opened, &KeyChange::default(), keys, seal) } else { with_new_keys(opened, keys, seal) }
 }
 
 /// Adds and removes recipients. What is there already is not added again. Says whether anything changed.
@@ -149,6 +175,6 @@ pub fn update_keys(
     encrypted.metadata.threshold = threshold;
     // Without the values there is no seal over the new recipients, and the old one would be broken.
     encrypted.metadata.seal.clear();
-    keys.wrap(&mut encrypted.metadata, &cipher)?;
+    keys.wrap(&mut encrypted.metadata, &cipher, Whom::All)?;
     Ok(encrypted.write()?)
 }

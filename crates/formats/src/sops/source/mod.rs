@@ -290,7 +290,7 @@ fn binary(tree: &Tree) -> Result<SecretBytes, SourceError> {
 }
 
 /// Data must not lie where the metadata goes.
-pub(super) fn refuse_reserved_keys(format: Format, tree: &Tree) -> Result<(), SourceError> {
+pub fn refuse_reserved_keys(format: Format, tree: &Tree) -> Result<(), SourceError> {
     let reserved = |key: &&str| match format {
         Format::Env => key.starts_with(ENV_PREFIX),
         _ => *key == metadata::KEY,

@@ -7,6 +7,8 @@ mod identities;
 mod pgp;
 mod transit;
 
+pub use transit::client as vault_client;
+
 pub(crate) use age::check_recipient as check_age_recipient;
 
 use cloud::CloudKeys;
@@ -15,7 +17,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use strongroom_formats::sops::{
-    Cipher, DataKeyError, MasterKey, Metadata, Recipient, RecipientKind, unwrap_data_key, wrap_data_key,
+    Cipher, DataKeyError, MasterKey, Metadata, Recipient, RecipientKind, Whom, unwrap_data_key, wrap_data_key,
 };
 use strongroom_secret::{SecretBytes, SecretString};
 
@@ -106,10 +108,10 @@ impl Keys {
         unwrap_data_key(metadata, &|key| self.order.rank(key), &mut |key| self.unwrap(key))
     }
 
-    /// Wraps the data key of a file for all its recipients anew.
-    pub fn wrap(&self, metadata: &mut Metadata, cipher: &Cipher) -> Result<(), DataKeyError> {
+    /// Wraps the data key of a file for its recipients.
+    pub fn wrap(&self, metadata: &mut Metadata, cipher: &Cipher, whom: Whom) -> Result<(), DataKeyError> {
         let entropy = self.surroundings.entropy.as_ref();
-        wrap_data_key(metadata, cipher, entropy, &mut |key, part| self.wrap_for(&key.recipient, part))
+        wrap_data_key(metadata, cipher, whom, entropy, &mut |key, part| self.wrap_for(&key.recipient, part))
     }
 
     fn unwrap(&self, key: &MasterKey) -> Result<SecretBytes, String> {

@@ -45,7 +45,7 @@ fn ask(surroundings: &Surroundings, key: &TransitKey, verb: &str, body: &Value) 
 }
 
 /// A client for an address that a file names. `SOPS_HC_VAULT_ALLOWLIST` bounds to whom our token is shown.
-pub(in crate::sops) fn client(surroundings: &Surroundings, address: &str) -> Result<Client, String> {
+pub fn client(surroundings: &Surroundings, address: &str) -> Result<Client, String> {
     let variables = &surroundings.variables;
     if !is_allowed(variables.text("SOPS_HC_VAULT_ALLOWLIST").unwrap_or("all"), address) {
         return Err(format!("SOPS_HC_VAULT_ALLOWLIST does not allow {address}"));

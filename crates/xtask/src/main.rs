@@ -14,6 +14,7 @@ mod outcome;
 mod process;
 mod pytest;
 mod server;
+mod sops;
 mod suite;
 mod tidy;
 mod tools;
@@ -40,6 +41,8 @@ enum Command {
     Hvac(hvac::Options),
     /// Run python-dotenv's own tests against our .env library and persona, and compare with its readers and npm's.
     Dotenv(dotenv::Options),
+    /// Send files round between our persona and sops, and run sops' own functional tests against it.
+    Sops(sops::Options),
     /// Kill the server again and again and account for every acknowledged write.
     Crash(crash::Options),
     /// Check the house rules.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::BenchDeveloper(options) => bench_developer::run(&options),
         Command::Hvac(options) => hvac::run(&options),
         Command::Dotenv(options) => dotenv::run(&options),
+        Command::Sops(options) => sops::run(&options),
         Command::Crash(options) => crash::run(&options),
         Command::Tidy => tidy::run(),
     };

@@ -2,7 +2,7 @@
 
 use crate::outcome::Outcome;
 use crate::tools::{self, Profile};
-use crate::{crash, dotenv, hvac, tidy};
+use crate::{crash, dotenv, hvac, sops, tidy};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::io::{BufRead, BufReader};
@@ -34,12 +34,14 @@ enum Part {
     Hvac,
     /// python-dotenv's tests against our library and persona, and comparisons with other readers of .env files.
     Dotenv,
+    /// Files that go round with sops, and its functional tests.
+    Sops,
     /// A short crash loop and a full disk.
     Crash,
 }
 
-const ALL: [Part; 7] =
-    [Part::Tidy, Part::Rust, Part::Python, Part::Clients, Part::Dotenv, Part::Hvac, Part::Crash];
+const ALL: [Part; 8] =
+    [Part::Tidy, Part::Rust, Part::Python, Part::Clients, Part::Dotenv, Part::Sops, Part::Hvac, Part::Crash];
 
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     let parts = if options.parts.is_empty() { ALL.to_vec() } else { options.parts.clone() };
@@ -70,6 +72,7 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
         Part::Python => python(),
         Part::Clients => with_server("the tests of clients", clients),
         Part::Dotenv => dotenv::run(&dotenv::Options::default()),
+        Part::Sops => sops::run(&sops::Options::default()),
         Part::Hvac => {
             with_server("the hvac suite", |binary| hvac::run(&hvac::Options::of_binary(binary.to_owned())))
         }
@@ -116,7 +119,7 @@ fn cargo_test(arguments: &[String]) -> Result<Outcome> {
 }
 
 /// The counts in libtest's `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
-fn counts(line: &str) -> Option<Outcome> {
+pub(crate) fn counts(line: &str) -> Option<Outcome> {
     let (_, rest) = line.strip_prefix("test result: ")?.split_once(". ")?;
     let number = |name: &str| -> Option<u64> {
         rest.split("; ").find_map(|part| part.strip_suffix(name)?.trim().parse().ok())

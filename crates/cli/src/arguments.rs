@@ -209,6 +209,8 @@ pub enum Command {
     /// Set up, unseal, rekey, take snapshots
     #[command(subcommand)]
     Operator(commands::operator::OperatorCommand),
+    /// Files whose values are encrypted one by one: SOPS files, which sops reads too
+    Sops(Box<commands::sops::SopsArgs>),
     /// Start a server
     Server(ServerArgs),
     /// Print the token in use

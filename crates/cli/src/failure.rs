@@ -188,6 +188,32 @@ impl Failure {
         }
     }
 
+    /// The same failure, told as part of a larger one.
+    #[must_use]
+    pub fn instead(self, message: impl Into<String>) -> Self {
+        Self { message: message.into(), looked: Vec::new(), hint: None, ..self }
+    }
+
+    /// The code of its own that the failure has, or another.
+    pub fn code_or(&self, other: u8) -> u8 {
+        if self.kind == Kind::Quiet { 141 } else { self.exit_code.unwrap_or(other) }
+    }
+
+    /// As sops says it: the message, and what was tried.
+    pub fn sops_text(&self) -> String {
+        if self.kind == Kind::Quiet {
+            return String::new();
+        }
+        let mut text = format!("{}\n", one_line(&self.message));
+        for place in &self.looked {
+            let _ = writeln!(text, "  {place}");
+        }
+        if let Some(hint) = self.hint.as_ref().filter(|_| !self.looked.is_empty()) {
+            let _ = writeln!(text, "{hint}");
+        }
+        text
+    }
+
     pub fn native_text(&self) -> String {
         if self.rendered {
             let hint: String = self.hint.iter().map(|hint| format!("  hint: {hint}\n")).collect();

@@ -14,6 +14,7 @@ pub mod operator;
 pub mod policy;
 pub mod project;
 pub mod run;
+pub mod sops;
 pub mod status;
 pub mod token;
 pub mod tree;
@@ -66,6 +67,7 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Dotenv(command) => dotenv::run(context, command),
         Command::Audit(command) => audit::run(context, command),
         Command::Token(command) => token::run(context, command),
+        Command::Sops(args) => sops::run(context, *args),
         Command::Server(args) => server::run(&args, &context.environment, context.output.face),
         Command::Print(command) => token::print(context, &command),
         Command::Operator(command) => operator::run(context, command),

@@ -6,6 +6,7 @@
 //! words as they are, and answers with an exit code. Each is a file or folder here, and a row in `recognise`.
 
 mod dotenv;
+mod sops;
 pub mod vault;
 
 use crate::environment::Environment;
@@ -35,7 +36,7 @@ pub struct Program {
     pub run: fn(&[OsString], &Environment) -> ExitCode,
 }
 
-const PROGRAMS: &[Program] = &[dotenv::PROGRAM];
+const PROGRAMS: &[Program] = &[dotenv::PROGRAM, sops::PROGRAM];
 
 /// The persona by the program's own name, or by a leading `--persona=NAME`, which is removed.
 pub fn recognise(mut words: Vec<OsString>) -> (Persona, Vec<OsString>) {

@@ -1,0 +1,51 @@
+//! `strongroom sops`: encrypted files that sops reads too. The persona `sops` runs the same verbs in sops' words.
+
+pub mod arguments;
+mod crypt;
+mod edit;
+mod exec;
+mod git;
+mod keys;
+mod many;
+mod publish;
+pub mod session;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use arguments::{SopsCommand, SopsGlobals};
+use clap::Args;
+use session::{Session, Voice};
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct SopsArgs {
+    #[command(flatten)]
+    globals: SopsGlobals,
+    #[command(subcommand)]
+    command: SopsCommand,
+}
+
+pub fn run(context: &Context, args: SopsArgs) -> Result<ExitCode, Failure> {
+    let session = Session::new(Voice::Ours, args.globals, &context.environment)?;
+    perform(&session, &args.command)
+}
+
+/// One verb, in either voice.
+pub fn perform(session: &Session, command: &SopsCommand) -> Result<ExitCode, Failure> {
+    match command {
+        SopsCommand::Encrypt(args) => crypt::encrypt(session, args),
+        SopsCommand::Decrypt(args) => crypt::decrypt(session, args),
+        SopsCommand::Edit(args) => edit::edit(session, args),
+        SopsCommand::Set(args) => crypt::set(session, args),
+        SopsCommand::Unset(args) => crypt::unset(session, args),
+        SopsCommand::Rotate(args) => crypt::rotate(session, args),
+        SopsCommand::Updatekeys(args) => keys::update(session, args),
+        SopsCommand::Filestatus(args) => keys::status(session, args),
+        SopsCommand::Groups(command) => keys::groups(session, command),
+        SopsCommand::Publish(args) => publish::publish(session, args),
+        SopsCommand::ExecEnv(args) => exec::with_variables(session, args),
+        SopsCommand::ExecFile(args) => exec::with_file(session, args),
+        SopsCommand::Recipients(command) => keys::recipients(session, command),
+        SopsCommand::Git(command) => git::run(session, command),
+    }
+}

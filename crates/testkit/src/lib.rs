@@ -11,7 +11,6 @@
 
 mod clock;
 mod entropy;
-#[cfg(feature = "server")]
 pub mod hostile;
 #[cfg(feature = "server")]
 pub mod outbound;

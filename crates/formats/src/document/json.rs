@@ -3,7 +3,7 @@
 use super::change::{ChangeError, Entry, Indent, Splice};
 use super::tree::{Builder, Fault, KeyData, KeyKind, Kind, NodeData, NodeId, Span, Style, Tree};
 use super::value::{Number, Scalar, ScalarKind, Value};
-use super::{Document, Limits, Node};
+use super::{Document, Limits, Node, lines};
 use std::fmt::Write as _;
 use strongroom_secret::SecretString;
 
@@ -463,7 +463,7 @@ fn surroundings(document: &Document, container: NodeId) -> (Layout<'_>, &str) {
     });
     let is_on_lines =
         is_broken(container).unwrap_or_else(|| text.trim_end().contains('\n') || tree.len() <= 2);
-    let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let newline = lines::newline(text);
     let layout =
         Layout { unit: unit.unwrap_or("  "), newline, colon: colon.unwrap_or(": "), lines: is_on_lines };
     (layout, indent)

@@ -32,6 +32,8 @@
 mod change;
 mod ini;
 mod json;
+mod lines;
+pub mod merge;
 mod toml;
 mod tree;
 mod value;

@@ -4,7 +4,7 @@ use super::write;
 use crate::document::change::{ChangeError, Entry, Splice};
 use crate::document::tree::{Kind, NodeId, Tree};
 use crate::document::value::{Scalar, Value};
-use crate::document::{Document, Node};
+use crate::document::{Document, Node, lines};
 
 pub(in crate::document) fn write_scalar(
     document: &Document,
@@ -19,31 +19,15 @@ pub(in crate::document) fn write_scalar(
     Ok(Splice::new(data.span.start(), data.span.end(), format!("{lead}{text}")))
 }
 
-fn newline(document: &Document) -> &'static str {
-    if document.expose().contains("\r\n") { "\r\n" } else { "\n" }
-}
-
-/// The end of a byte's line, before its line break.
-fn line_end(text: &str, at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default();
-    let line = rest.split('\n').next().unwrap_or_default();
-    at + line.strip_suffix('\r').unwrap_or(line).len()
-}
-
-fn line_start(text: &str, at: usize) -> usize {
-    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
-    if text.get(start..).is_some_and(|line| line.starts_with('\u{feff}')) { start + 3 } else { start }
-}
-
 /// The end of the last line that a section or key takes, comments that belong to it included.
 fn extent(document: &Document, id: NodeId) -> usize {
     let (text, tree) = (document.expose(), &document.tree);
     let node = tree.node(id);
     if node.kind != Kind::Map {
-        return line_end(text, node.span.end());
+        return lines::end(text, node.span.end());
     }
     let last = node.children.iter().map(|child| tree.node(*child).span.end()).max().unwrap_or(0);
-    line_end(text, last.max(node.key.as_ref().map_or(0, |key| key.span.end())))
+    lines::end(text, last.max(node.key.as_ref().map_or(0, |key| key.span.end())))
 }
 
 /// Where a section begins, comments above its header included.
@@ -73,7 +57,7 @@ fn insert_section(
     name: &str,
     entry: &Entry<'_>,
 ) -> Result<Vec<Splice>, ChangeError> {
-    let (text, newline) = (document.expose(), newline(document));
+    let (text, newline) = (document.expose(), lines::newline(document.expose()));
     let section = write::section(name, entry.value, newline).map_err(|what| root.impossible(what))?;
     if let Some(after) = entry.after {
         let at = extent(document, after);
@@ -83,7 +67,7 @@ fn insert_section(
     let first = document.tree.values(entry.container).next();
     let (at, written) = match first {
         Some(first) => {
-            let at = line_start(text, beginning(&document.tree, first));
+            let at = lines::start(text, beginning(&document.tree, first));
             (at, format!("{section}{newline}{newline}"))
         }
         None => {
@@ -101,7 +85,7 @@ fn insert_key(
     name: &str,
     entry: &Entry<'_>,
 ) -> Result<Vec<Splice>, ChangeError> {
-    let (text, tree, newline) = (document.expose(), &document.tree, newline(document));
+    let (text, tree, newline) = (document.expose(), &document.tree, lines::newline(document.expose()));
     let scalar = entry.value.as_scalar().ok_or_else(|| section.impossible("INI has nothing below a key"))?;
     let key = write::key(name).ok_or_else(|| section.impossible("INI has no way to write the key"))?;
     let value = write::value(scalar.expose(), crate::document::Style::Plain)
@@ -115,17 +99,17 @@ fn insert_key(
     let at = match (entry.after, tree.values(entry.container).next()) {
         (Some(after), _) => extent(document, after),
         (None, Some(first)) => {
-            let at = line_start(text, tree.node(first).lead as usize);
+            let at = lines::start(text, tree.node(first).lead as usize);
             return Ok(vec![Splice::new(at, at, format!("{line}{newline}"))]);
         }
-        (None, None) => line_end(text, section.data().key.as_ref().map_or(0, |key| key.span.end())),
+        (None, None) => lines::end(text, section.data().key.as_ref().map_or(0, |key| key.span.end())),
     };
     Ok(vec![Splice::new(at, at, format!("{newline}{line}"))])
 }
 
 fn indent<'t>(text: &'t str, tree: &Tree, model: NodeId) -> &'t str {
     let lead = tree.node(model).lead as usize;
-    text.get(line_start(text, lead)..lead).unwrap_or_default()
+    text.get(lines::start(text, lead)..lead).unwrap_or_default()
 }
 
 /// What stands between a key and its value beside `model`, the delimiter in the same column where it can be.
@@ -148,23 +132,18 @@ fn aligned(text: &str, tree: &Tree, model: NodeId, key_length: usize) -> String 
 
 pub(in crate::document) fn remove(document: &Document, node: Node<'_>) -> Vec<Splice> {
     let (text, tree) = (document.expose(), &document.tree);
-    let after_line = |at: usize| {
-        let rest = text.get(at..).unwrap_or_default();
-        at + rest.find('\n').map_or(rest.len(), |newline| newline + 1)
-    };
     if node.kind() != Kind::Map {
-        let end = after_line(node.data().span.end());
-        return vec![Splice::new(line_start(text, node.data().lead as usize), end, "")];
+        let end = lines::after(text, node.data().span.end());
+        return vec![Splice::new(lines::start(text, node.data().lead as usize), end, "")];
     }
     let siblings: Vec<NodeId> =
         node.parent().map(|root| tree.values(root.id()).collect()).unwrap_or_default();
     let at = siblings.iter().position(|id| *id == node.id()).unwrap_or_default();
     let lead = node.data().lead as usize;
-    let above = text.get(..lead).unwrap_or_default().trim_end().trim_start_matches('\u{feff}');
-    let (start, end) = match siblings.get(at + 1) {
-        Some(next) => (line_start(text, lead), line_start(text, beginning(tree, *next))),
-        None if above.is_empty() => (line_start(text, lead), after_line(extent(document, node.id()))),
-        None => (text.get(..lead).unwrap_or_default().trim_end().len(), extent(document, node.id())),
+    let (start, end) = match (siblings.get(at + 1), lines::end_above(text, lead)) {
+        (Some(next), _) => (lines::start(text, lead), lines::start(text, beginning(tree, *next))),
+        (None, None) => (lines::start(text, lead), lines::after(text, extent(document, node.id()))),
+        (None, Some(above)) => (above, extent(document, node.id())),
     };
     vec![Splice::new(start, end, "")]
 }
@@ -178,15 +157,17 @@ pub(in crate::document) fn replace(
     let Value::Map(entries) = value else { return Err(node.impossible("INI holds sections of strings")) };
     let is_root = node.parent().is_some_and(|parent| parent.kind() == Kind::Part);
     if is_root {
-        let written =
-            write::fresh(value).map_err(|what| node.impossible(what))?.replace('\n', newline(document));
+        let written = write::fresh(value)
+            .map_err(|what| node.impossible(what))?
+            .replace('\n', lines::newline(document.expose()));
         return Ok(vec![Splice::new(node.data().span.start(), text.len(), written)]);
     }
     if node.kind() != Kind::Map {
         return Err(node.impossible("INI has nothing below a key"));
     }
     let mut written = String::new();
-    write::entries(&mut written, entries, newline(document)).map_err(|what| node.impossible(what))?;
-    let header_end = line_end(text, node.data().key.as_ref().map_or(0, |key| key.span.end()));
+    write::entries(&mut written, entries, lines::newline(document.expose()))
+        .map_err(|what| node.impossible(what))?;
+    let header_end = lines::end(text, node.data().key.as_ref().map_or(0, |key| key.span.end()));
     Ok(vec![Splice::new(header_end, extent(document, node.id()).max(header_end), written)])
 }

@@ -4,7 +4,7 @@ use super::write::{self, Lines};
 use crate::document::change::{ChangeError, Entry, Place, Splice};
 use crate::document::tree::{Kind, NodeId, Style, Tree};
 use crate::document::value::{Scalar, Step, Value};
-use crate::document::{Document, Node};
+use crate::document::{Document, Node, lines};
 
 pub(in crate::document) fn write_scalar(
     document: &Document,
@@ -12,18 +12,14 @@ pub(in crate::document) fn write_scalar(
     scalar: &Scalar,
 ) -> Result<Splice, ChangeError> {
     let span = node.data().span;
-    let lines = if is_flow(&document.tree, node.id()) { Lines::One } else { lines(document) };
+    let lines = if is_flow(&document.tree, node.id()) { Lines::One } else { string_lines(document) };
     let text = write::scalar(scalar, node.style(), lines).map_err(|what| node.impossible(what))?;
     Ok(Splice::new(span.start(), span.end(), text))
 }
 
-fn newline(document: &Document) -> &'static str {
-    if document.expose().contains("\r\n") { "\r\n" } else { "\n" }
-}
-
 /// In a document with Windows' line breaks, strings of several lines would gain those.
-fn lines(document: &Document) -> Lines {
-    if newline(document) == "\n" { Lines::Many } else { Lines::One }
+fn string_lines(document: &Document) -> Lines {
+    if lines::newline(document.expose()) == "\n" { Lines::Many } else { Lines::One }
 }
 
 /// Whether a value stands in brackets.
@@ -68,25 +64,13 @@ pub(in crate::document) fn place(
     }
 }
 
-/// The end of a byte's line, before its line break.
-fn line_end(text: &str, at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default();
-    let line = rest.split('\n').next().unwrap_or_default();
-    at + line.strip_suffix('\r').unwrap_or(line).len()
-}
-
-fn line_start(text: &str, at: usize) -> usize {
-    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
-    if text.get(start..).is_some_and(|line| line.starts_with('\u{feff}')) { start + 3 } else { start }
-}
-
 /// The end of the last line of a value with all that is below it.
 fn extent(document: &Document, id: NodeId) -> usize {
     let tree = &document.tree;
     let node = tree.node(id);
     let below = node.children.iter().map(|child| extent(document, *child)).max().unwrap_or(0);
     let is_root = node.parent.is_some_and(|parent| tree.node(parent).kind == Kind::Part);
-    let own = if is_root { node.span.start() } else { line_end(document.expose(), node.span.end()) };
+    let own = if is_root { node.span.start() } else { lines::end(document.expose(), node.span.end()) };
     own.max(below)
 }
 
@@ -105,7 +89,7 @@ pub(in crate::document) fn insert(
     if node.style() == Style::Flow {
         return flow_insert(document, node, entry);
     }
-    let newline = newline(document);
+    let newline = lines::newline(document.expose());
     let mut path = header_path(node);
     path.extend(entry.key.map(str::to_owned));
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -125,14 +109,14 @@ pub(in crate::document) fn insert(
             &out,
         )]);
     }
-    let value = write::inline(entry.value, lines(document)).map_err(impossible)?;
+    let value = write::inline(entry.value, string_lines(document)).map_err(impossible)?;
     Ok(vec![line_insert(document, node, entry, &path, &value)])
 }
 
 /// New tables behind what ends at `at`; at the beginning of a document without its empty lines.
 fn section_at(document: &Document, at: usize, written: &str) -> Splice {
     let text = document.expose();
-    let newline = newline(document);
+    let newline = lines::newline(document.expose());
     let before = text.get(..at).unwrap_or_default().trim_start_matches('\u{feff}');
     let body = if before.trim().is_empty() { written.trim_start_matches(['\r', '\n']) } else { written };
     let end = if at == text.len() || before.trim().is_empty() { newline } else { "" };
@@ -141,12 +125,12 @@ fn section_at(document: &Document, at: usize, written: &str) -> Splice {
 
 /// A new key on a line of its own.
 fn line_insert(document: &Document, node: Node<'_>, entry: &Entry<'_>, path: &[&str], value: &str) -> Splice {
-    let (text, tree, newline) = (document.expose(), &document.tree, newline(document));
+    let (text, tree, newline) = (document.expose(), &document.tree, lines::newline(document.expose()));
     let is_line = |id: &NodeId| !is_table(tree, *id);
     let model = entry.after.filter(is_line).or_else(|| tree.values(entry.container).find(is_line));
     let indent = model.map_or("", |model| {
         let lead = tree.node(model).lead as usize;
-        text.get(line_start(text, lead)..lead).unwrap_or_default()
+        text.get(lines::start(text, lead)..lead).unwrap_or_default()
     });
     // Within a dotted table the key is written from the table with a header on.
     let dotted = std::iter::successors(Some(node), |node| node.parent());
@@ -155,11 +139,11 @@ fn line_insert(document: &Document, node: Node<'_>, entry: &Entry<'_>, path: &[&
     let line = format!("{indent}{} = {value}", write::dotted(keys.iter().copied()));
     match (entry.after, model) {
         (Some(after), Some(_)) if is_line(&after) => {
-            let at = line_end(text, tree.node(after).span.end());
+            let at = lines::end(text, tree.node(after).span.end());
             Splice::new(at, at, format!("{newline}{line}"))
         }
         (None, Some(model)) => {
-            let at = line_start(text, tree.node(model).lead as usize);
+            let at = lines::start(text, tree.node(model).lead as usize);
             Splice::new(at, at, format!("{line}{newline}"))
         }
         _ if node.style() == Style::Dotted => {
@@ -173,7 +157,7 @@ fn line_insert(document: &Document, node: Node<'_>, entry: &Entry<'_>, path: &[&
             root_line(document, node, &line)
         }
         _ => {
-            let at = line_end(text, node.data().span.end());
+            let at = lines::end(text, node.data().span.end());
             Splice::new(at, at, format!("{newline}{line}"))
         }
     }
@@ -181,7 +165,7 @@ fn line_insert(document: &Document, node: Node<'_>, entry: &Entry<'_>, path: &[&
 
 /// The first key of a document: above the first table, below the comments at the top that an empty line sets apart.
 fn root_line(document: &Document, root: Node<'_>, line: &str) -> Splice {
-    let (text, newline) = (document.expose(), newline(document));
+    let (text, newline) = (document.expose(), lines::newline(document.expose()));
     let body = root.data().span.start();
     let first_table = document.tree.values(root.id()).next();
     match first_table {
@@ -208,7 +192,9 @@ fn flow_insert(document: &Document, node: Node<'_>, entry: &Entry<'_>) -> Result
     let first = tree.node(first).lead as usize;
     let opening = text.get(span.start()..first).unwrap_or_default();
     let gap = match opening.rfind('\n') {
-        Some(at) => format!("{}{}", newline(document), opening.get(at + 1..).unwrap_or_default()),
+        Some(at) => {
+            format!("{}{}", lines::newline(document.expose()), opening.get(at + 1..).unwrap_or_default())
+        }
         None => " ".to_owned(),
     };
     Ok(vec![match entry.after {
@@ -241,12 +227,8 @@ pub(in crate::document) fn remove(document: &Document, node: Node<'_>) -> Result
 fn collect(document: &Document, id: NodeId, regions: &mut Vec<(usize, usize)>) {
     let (text, tree) = (document.expose(), &document.tree);
     let node = tree.node(id);
-    let after_line = |at: usize| {
-        let rest = text.get(at..).unwrap_or_default();
-        at + rest.find('\n').map_or(rest.len(), |newline| newline + 1)
-    };
     if !is_table(tree, id) {
-        regions.push((line_start(text, node.lead as usize), after_line(node.span.end())));
+        regions.push((lines::start(text, node.lead as usize), lines::after(text, node.span.end())));
         return;
     }
     let is_section = node.kind == Kind::Map && node.style == Style::Block;
@@ -254,13 +236,12 @@ fn collect(document: &Document, id: NodeId, regions: &mut Vec<(usize, usize)>) {
         let lead = node.lead as usize;
         let own = tree.values(id).filter(|child| !is_table(tree, *child));
         let end = own.map(|child| tree.node(child).span.end()).chain([node.span.end()]).max().unwrap_or(lead);
-        let above = text.get(..lead).unwrap_or_default().trim_end();
-        let region = match above.trim_start_matches('\u{feff}').is_empty() {
-            true => {
-                let rest = text.get(after_line(end)..).unwrap_or_default();
-                (line_start(text, lead), text.len() - rest.trim_start_matches(['\r', '\n']).len())
+        let region = match lines::end_above(text, lead) {
+            None => {
+                let rest = text.get(lines::after(text, end)..).unwrap_or_default();
+                (lines::start(text, lead), text.len() - rest.trim_start_matches(['\r', '\n']).len())
             }
-            false => (above.len(), line_end(text, end)),
+            Some(above) => (above, lines::end(text, end)),
         };
         regions.push(region);
     }
@@ -301,11 +282,12 @@ pub(in crate::document) fn replace(
     let (text, tree) = (document.expose(), &document.tree);
     let impossible = |what| node.impossible(what);
     if node.parent().is_some_and(|parent| parent.kind() == Kind::Part) {
-        let written = write::fresh(value).map_err(impossible)?.replace('\n', newline(document));
+        let written =
+            write::fresh(value).map_err(impossible)?.replace('\n', lines::newline(document.expose()));
         return Ok(vec![Splice::new(node.data().span.start(), text.len(), written)]);
     }
     if !is_table(tree, node.id()) {
-        let lines = if is_flow(tree, node.id()) { Lines::One } else { lines(document) };
+        let lines = if is_flow(tree, node.id()) { Lines::One } else { string_lines(document) };
         let written = write::inline(value, lines).map_err(impossible)?;
         return Ok(vec![Splice::new(node.data().span.start(), node.data().span.end(), written)]);
     }
@@ -315,12 +297,16 @@ pub(in crate::document) fn replace(
     let path = header_path(node);
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let mut written = String::new();
-    write::tables(&mut written, &path, value, newline(document)).map_err(impossible)?;
+    write::tables(&mut written, &path, value, lines::newline(document.expose())).map_err(impossible)?;
     let mut splices = remove(document, node)?;
     if let Some(first) = splices.first_mut() {
         let is_at_top = first.span.start() <= tree.node(tree.root_of(node.id())).span.start();
         let written = match is_at_top {
-            true => format!("{}{1}{1}", written.trim_start_matches(['\r', '\n']), newline(document)),
+            true => format!(
+                "{}{1}{1}",
+                written.trim_start_matches(['\r', '\n']),
+                lines::newline(document.expose())
+            ),
             false => written,
         };
         *first = Splice::new(first.span.start(), first.span.end(), written);

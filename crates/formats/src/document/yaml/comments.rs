@@ -1,6 +1,7 @@
 //! Which container a comment belongs to: as go-yaml v3 attaches it, and so with the path that sops authenticates.
 
 use super::{Mark, MarkKind};
+use crate::document::lines;
 use crate::document::tree::{Builder, Fault, Kind, NodeId, Placement, Span, Style, Tree};
 
 /// Puts comments into their containers, in order.
@@ -102,7 +103,7 @@ impl Place<'_> {
             return None;
         }
         let first = self.tree.values(id).next()?;
-        Some(super::column(self.text, self.tree.node(first).lead as usize))
+        Some(lines::column(self.text, self.tree.node(first).lead as usize))
     }
 
     /// A comment on its own line belongs to the block of the next entry, unless it stands deeper: then to the

@@ -1,11 +1,11 @@
 //! Changes to YAML in place.
 
 use super::write::{self, Block, Context, Layout, Under, Writer};
-use super::{column, header_end, line_end, resolve};
+use super::{header_end, resolve};
 use crate::document::change::{ChangeError, Entry, Splice};
 use crate::document::tree::{Kind, NodeId, Placement, Style, Tree};
 use crate::document::value::{Scalar, Value};
-use crate::document::{Document, Node};
+use crate::document::{Document, Node, lines};
 
 /// Writes a scalar in place of another; `layout` is [`layout`]'s.
 pub(in crate::document) fn write_scalar(
@@ -40,7 +40,7 @@ pub(in crate::document) fn write_scalar(
     let mut splices = dropped_tag(document, node, scalar);
     let lead = missing_lead(document, node);
     let own_end = if was_block { header_end(text, span.start()) } else { span.end() };
-    let line_end = line_end(text, own_end);
+    let line_end = lines::end(text, own_end);
     match block {
         Some(Block { header, lines }) => {
             splices.push(Splice::new(span.start(), own_end, format!("{lead}{header}")));
@@ -60,7 +60,7 @@ pub(in crate::document) fn write_scalar(
 }
 
 fn blank_line_follows(text: &str, at: usize) -> bool {
-    let mut lines = text.get(line_end(text, at)..).unwrap_or_default().split('\n').skip(1);
+    let mut lines = text.get(lines::end(text, at)..).unwrap_or_default().split('\n').skip(1);
     let next = lines.next();
     next.is_some_and(|line| line.trim().is_empty() && (!line.is_empty() || lines.next().is_some()))
 }
@@ -87,7 +87,7 @@ fn missing_lead(document: &Document, node: Node<'_>) -> String {
         Some(between) if !between.contains(':') => match is_in_flow(&document.tree, node.id()) {
             true => ": ".to_owned(),
             // `? key`
-            false => format!("\n{}: ", " ".repeat(column(text, data.lead as usize))),
+            false => format!("\n{}: ", " ".repeat(lines::column(text, data.lead as usize))),
         },
         _ if before.ends_with([' ', '\n']) || before.is_empty() => String::new(),
         _ => " ".to_owned(),
@@ -117,7 +117,7 @@ pub(in crate::document) fn layout(document: &Document) -> Layout<'_> {
     let block_column = |id: NodeId| {
         let node = tree.node(id);
         let first = tree.values(id).next().filter(|_| node.style == Style::Block)?;
-        Some(column(text, tree.node(first).lead as usize))
+        Some(lines::column(text, tree.node(first).lead as usize))
     };
     let offset = |node: Node<'_>, kind: Kind| {
         let parent = node.parent().filter(|parent| node.kind() == kind && parent.kind() == Kind::Map)?;
@@ -126,7 +126,7 @@ pub(in crate::document) fn layout(document: &Document) -> Layout<'_> {
     let list_offset = document.walk().find_map(|node| offset(node, Kind::List));
     let unit =
         document.walk().find_map(|node| offset(node, Kind::Map)).or(list_offset).filter(|unit| *unit > 0);
-    let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let newline = lines::newline(text);
     Layout { unit: unit.unwrap_or(4), list_offset, newline }
 }
 
@@ -149,7 +149,7 @@ fn under(document: &Document, node: Node<'_>) -> Under {
 /// The column of a block's entries.
 fn column_of(document: &Document, container: NodeId) -> usize {
     let first = document.tree.values(container).next();
-    first.map_or(0, |first| column(document.expose(), document.tree.node(first).lead as usize))
+    first.map_or(0, |first| lines::column(document.expose(), document.tree.node(first).lead as usize))
 }
 
 /// The end of a value with all that belongs to it, comments among it.
@@ -189,7 +189,7 @@ pub(in crate::document) fn insert(
         return Ok(vec![Splice::new(start, start, writer.out + &indent)]);
     };
     let is_last = tree.values(entry.container).next_back() == Some(after);
-    let at = line_end(text, extent(tree, if is_last { entry.container } else { after }));
+    let at = lines::end(text, extent(tree, if is_last { entry.container } else { after }));
     writer.out.push_str(&indent);
     put(&mut writer);
     if at == text.len() && ends_in_block(entry.value) {
@@ -211,7 +211,7 @@ fn ends_in_block(value: &Value) -> bool {
 fn fill(document: &Document, entry: &Entry<'_>) -> Vec<Splice> {
     let text = document.expose();
     let part = document.tree.node(entry.container);
-    let at = line_end(text, extent_of_comments(&document.tree, entry.container).max(part.outer as usize));
+    let at = lines::end(text, extent_of_comments(&document.tree, entry.container).max(part.outer as usize));
     let mut writer = Writer { out: String::new(), layout: layout(document) };
     let is_at_start = text.get(..at).is_some_and(|before| before.trim_start_matches('\u{feff}').is_empty());
     if !is_at_start {
@@ -273,9 +273,8 @@ pub(in crate::document) fn remove(document: &Document, node: Node<'_>) -> Result
     if parent.style() == Style::Flow {
         return flow_remove(document, node, before, after);
     }
-    let line_start = start - column(text, start);
-    let is_own_line =
-        text.get(line_start..start).is_some_and(|lead| lead.trim_matches([' ', '\u{feff}']).is_empty());
+    let line_start = lines::start(text, start);
+    let is_own_line = text.get(line_start..start).is_some_and(|lead| lead.trim_matches(' ').is_empty());
     if before.is_none() && after.is_none() {
         let empty = if parent.kind() == Kind::Map { Value::Map(Vec::new()) } else { Value::List(Vec::new()) };
         return replace(document, parent, &empty);
@@ -292,14 +291,7 @@ pub(in crate::document) fn remove(document: &Document, node: Node<'_>) -> Result
         }
         return Ok(vec![Splice::new(start, end, "")]);
     }
-    let end = line_end(text, extent(tree, node.id()));
-    let end =
-        text.get(end..).map_or(end, |rest| match rest.strip_prefix('\r').unwrap_or(rest).starts_with('\n') {
-            true => end + 1 + usize::from(rest.starts_with('\r')),
-            false => end,
-        });
-    let line_start = line_start
-        + if text.get(line_start..).is_some_and(|line| line.starts_with('\u{feff}')) { 3 } else { 0 };
+    let end = lines::after(text, lines::end(text, extent(tree, node.id())));
     Ok(vec![Splice::new(line_start, end, "")])
 }
 
@@ -349,7 +341,7 @@ pub(in crate::document) fn replace(
         }
         (Under::Dash(_), _) => data.lead as usize + 1,
         _ => {
-            let line_start = data.outer as usize - column(text, data.outer as usize);
+            let line_start = lines::start(text, data.outer as usize);
             match text.get(line_start..data.outer as usize).is_some_and(|lead| lead.trim().is_empty()) {
                 true => line_start,
                 // After `--- `.
@@ -362,9 +354,9 @@ pub(in crate::document) fn replace(
     };
     writer.value(value, under);
     let is_inline = !matches!(data.style, Style::Block | Style::Literal | Style::Folded);
-    let end = if is_inline { data.span.end() } else { line_end(text, extent(tree, node.id())) };
+    let end = if is_inline { data.span.end() } else { lines::end(text, extent(tree, node.id())) };
     // A comment on the key's line that is not about what is replaced stays there.
-    let head_end = line_end(text, if is_inline { end } else { head });
+    let head_end = lines::end(text, if is_inline { end } else { head });
     let comment = text.get(if is_inline { end } else { head }..head_end).and_then(|rest| {
         let comment = node.parent()?.children().find(|child| {
             let at = child.data().lead as usize;

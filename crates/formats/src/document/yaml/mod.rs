@@ -8,10 +8,10 @@ mod write;
 
 pub(super) use edit::{insert, layout, remove, replace, write_scalar};
 
-use super::Limits;
 use super::change::Indent;
 use super::tree::{Builder, Fault, KeyData, KeyKind, Kind, NodeData, NodeId, Span, Style, Tree};
 use super::value::{Scalar, ScalarKind, Value};
+use super::{Limits, lines};
 use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, Tag};
 use std::collections::HashMap;
 use strongroom_secret::SecretString;
@@ -244,7 +244,7 @@ impl<'t> Reader<'t> {
         match style {
             ScalarStyle::Literal | ScalarStyle::Folded => {
                 let start = self.skip_space(self.at);
-                let header_line_end = line_end(self.text, start);
+                let header_line_end = lines::end(self.text, start);
                 let end = self.block_end(span).max(header_line_end);
                 Span::new(start, if span.start == span.end { header_end(self.text, start) } else { end })
             }
@@ -435,7 +435,9 @@ impl<'t> Reader<'t> {
         loop {
             match self.byte(at) {
                 Some(b' ' | b'\t' | b'\n' | b'\r') => at += 1,
-                Some(b'#') if at == 0 || self.is_blank(at - 1) || at == from => at = line_end(self.text, at),
+                Some(b'#') if at == 0 || self.is_blank(at - 1) || at == from => {
+                    at = lines::end(self.text, at)
+                }
                 Some(0xEF) if self.text.get(at..).is_some_and(|rest| rest.starts_with('\u{feff}')) => at += 3,
                 _ => return at,
             }
@@ -482,13 +484,6 @@ fn header_end(text: &str, start: usize) -> usize {
     start + rest.find(|character: char| character.is_whitespace()).unwrap_or(rest.len())
 }
 
-/// The end of a byte's line, before its line break.
-fn line_end(text: &str, at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default();
-    let line = rest.split('\n').next().unwrap_or_default();
-    at + line.strip_suffix('\r').unwrap_or(line).len()
-}
-
 /// New documents, in the style of go-yaml v3.
 pub(super) fn fresh(parts: &[Value], indent: Indent) -> String {
     let unit = match indent {
@@ -496,13 +491,6 @@ pub(super) fn fresh(parts: &[Value], indent: Indent) -> String {
         Indent::Spaces(count) => count.clamp(2, 9),
     };
     write::fresh(parts, unit)
-}
-
-/// The column of a byte, from 0, in bytes.
-fn column(text: &str, at: usize) -> usize {
-    let before = text.get(..at).unwrap_or_default();
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    line.trim_start_matches('\u{feff}').len()
 }
 
 pub(super) fn scalar(data: &NodeData, raw: &str) -> Scalar {

@@ -51,6 +51,18 @@ fn bodies_of_any_shape_are_answered() {
     let server = TestServer::start(strongroom_backends::all());
     let random = SeededEntropy::new(9);
     assert_eq!(server.root().write("sys/mounts/kv", json!({"type": "kv-v2"})).status, 204);
+    for engine in ["transit", "pki", "totp"] {
+        assert_eq!(
+            server.root().write(&format!("sys/mounts/{engine}"), json!({ "type": engine })).status,
+            204
+        );
+    }
+    server.root().write("transit/keys/k", json!({})).data();
+    server
+        .root()
+        .write("pki/root/generate/internal", json!({"common_name": "Root", "key_type": "ec"}))
+        .data();
+    server.root().write("pki/roles/r", json!({"allow_any_name": true, "key_type": "ec"})).data();
     let examples = [
         ("kv/data/a", r#"{"data": {"k": "v", "n": 1}, "options": {"cas": 0}}"#),
         (
@@ -62,6 +74,33 @@ fn bodies_of_any_shape_are_answered() {
         ("sys/policy/p", r#"{"policy": "path \"a\" { capabilities = [\"read\"] }"}"#),
         ("sys/mounts/m", r#"{"type": "kv", "options": {"version": "2"}, "config": {"max_lease_ttl": "1h"}}"#),
         ("sys/wrapping/wrap", r#"{"a": {"b": [1, null, true]}}"#),
+        (
+            "transit/encrypt/k",
+            r#"{"batch_input": [{"plaintext": "AAAA", "key_version": 1, "reference": "a"}]}"#,
+        ),
+        (
+            "transit/decrypt/k",
+            r#"{"ciphertext": "vault:v1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "context": "AAAA"}"#,
+        ),
+        (
+            "transit/keys/n",
+            r#"{"type": "ed25519", "derived": true, "auto_rotate_period": "1h", "key_size": 0}"#,
+        ),
+        ("transit/restore", r#"{"backup": "eyJmb3JtYXQiOiJzdHJvbmdyb29tLXRyYW5zaXQtMSJ9", "force": true}"#),
+        (
+            "pki/roles/n",
+            r#"{"allowed_domains": ["a.b", "*.c"], "ttl": "1h", "key_bits": 256, "key_usage": ["CertSign"]}"#,
+        ),
+        (
+            "pki/issue/r",
+            r#"{"common_name": "*.a.b", "alt_names": "c@d.e,f", "ip_sans": "::1", "other_sans": "1.2.3;utf8:x"}"#,
+        ),
+        (
+            "pki/config/ca",
+            r#"{"pem_bundle": "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n"}"#,
+        ),
+        ("pki/revoke", r#"{"serial_number": "01:ab-cd"}"#),
+        ("totp/keys/n", r#"{"url": "otpauth://totp/a:b?secret=GEZDGNBV&digits=6&period=30&algorithm=SHA1"}"#),
         ("sys/capabilities-self", r#"{"paths": ["a", "b/*"]}"#),
     ];
     for (path, example) in examples {

@@ -407,3 +407,25 @@ fn keys_rotate_by_themselves() {
     server.kernel.maintain();
     assert_eq!(latest("a"), 4);
 }
+
+#[test]
+fn a_key_gets_its_certificate() {
+    let server = server();
+    let root = server.root();
+    assert_eq!(root.write("sys/mounts/pki", json!({ "type": "pki" })).status, 204);
+    root.write("pki/root/generate/internal", json!({ "common_name": "Root", "key_type": "ec" })).data();
+    make(&root, "a", json!({ "type": "ecdsa-p256" }));
+    make(&root, "b", json!({ "type": "ecdsa-p256" }));
+    let csr = text(&root.write("transit/keys/a/csr", json!({})), "csr");
+    let signed = root.write("pki/sign-verbatim", json!({ "csr": csr, "ttl": "1h" }));
+    let chain = format!("{}\n{}", text(&signed, "certificate"), text(&signed, "issuing_ca"));
+    let refused = root.write("transit/keys/b/set-certificate", json!({ "certificate_chain": chain }));
+    assert_eq!(refused.refusal().1, "the first certificate's public key is not this key version's");
+    assert_eq!(
+        root.write("transit/keys/a/set-certificate", json!({ "certificate_chain": chain })).status,
+        204
+    );
+    assert_eq!(root.read("transit/keys/a").data()["keys"]["1"]["certificate_chain"], chain);
+    assert_eq!(root.read("transit/export/certificate-chain/a").data()["keys"]["1"], chain);
+    assert_eq!(root.write("transit/keys/a/csr", json!({ "csr": csr })).status, 200);
+}

@@ -15,6 +15,7 @@ pub mod keypair;
 pub mod keyring;
 pub mod mac;
 pub mod names;
+pub mod otp;
 pub mod password;
 pub mod shamir;
 pub mod sign;

@@ -13,7 +13,7 @@ pub use extensions::{AccessUrls, AlternativeNames, OtherName, Purposes};
 pub use ocsp::{
     OcspAnswer, OcspFailure, OcspQuestion, OcspStatus, Responder, ocsp_answer, ocsp_failure, ocsp_questions,
 };
-pub use request::{ReadRequest, request};
+pub use request::{ReadRequest, request, request_like};
 pub use revocation::{RevocationList, Revoked, revocation_list};
 pub use signature::SignatureScheme;
 

@@ -1,4 +1,4 @@
-//! The project's development commands: `cargo xtask test | bench | hvac | crash | tidy`.
+//! The project's development commands: `cargo xtask test | bench | hvac | interop | crash | tidy`.
 #![allow(
     clippy::disallowed_methods,
     reason = "development only: it measures real time and reads the environment"
@@ -10,6 +10,7 @@ mod crash;
 mod dotenv;
 mod http;
 mod hvac;
+mod interop;
 mod outcome;
 mod process;
 mod pytest;
@@ -43,6 +44,8 @@ enum Command {
     Dotenv(dotenv::Options),
     /// Send files round between our persona and sops, and run sops' own functional tests against it.
     Sops(sops::Options),
+    /// Check what the engines make against Python's cryptography package.
+    Interop,
     /// Kill the server again and again and account for every acknowledged write.
     Crash(crash::Options),
     /// Check the house rules.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Hvac(options) => hvac::run(&options),
         Command::Dotenv(options) => dotenv::run(&options),
         Command::Sops(options) => sops::run(&options),
+        Command::Interop => tools::build(tools::Profile::Debug).and_then(|binary| interop::run(&binary)),
         Command::Crash(options) => crash::run(&options),
         Command::Tidy => tidy::run(),
     };

@@ -2,7 +2,7 @@
 
 use crate::outcome::Outcome;
 use crate::tools::{self, Profile};
-use crate::{crash, dotenv, hvac, sops, tidy};
+use crate::{crash, dotenv, hvac, interop, sops, tidy};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::io::{BufRead, BufReader};
@@ -36,12 +36,23 @@ enum Part {
     Dotenv,
     /// Files that go round with sops, and its functional tests.
     Sops,
+    /// Ciphertexts, signatures and certificates against Python's cryptography package.
+    Interop,
     /// A short crash loop and a full disk.
     Crash,
 }
 
-const ALL: [Part; 8] =
-    [Part::Tidy, Part::Rust, Part::Python, Part::Clients, Part::Dotenv, Part::Sops, Part::Hvac, Part::Crash];
+const ALL: [Part; 9] = [
+    Part::Tidy,
+    Part::Rust,
+    Part::Python,
+    Part::Clients,
+    Part::Dotenv,
+    Part::Sops,
+    Part::Hvac,
+    Part::Interop,
+    Part::Crash,
+];
 
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
     let parts = if options.parts.is_empty() { ALL.to_vec() } else { options.parts.clone() };
@@ -76,6 +87,7 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
         Part::Hvac => {
             with_server("the hvac suite", |binary| hvac::run(&hvac::Options::of_binary(binary.to_owned())))
         }
+        Part::Interop => with_server("the checks against another implementation", interop::run),
         Part::Crash => with_server("the crash loop", |binary| {
             let mut outcome = crash::run(&crash::Options::short(binary.to_owned(), false))?;
             outcome += crash::run(&crash::Options::short(binary.to_owned(), true))?;

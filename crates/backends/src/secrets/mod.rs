@@ -2,11 +2,12 @@
 
 mod kv;
 mod pki;
+mod totp;
 mod transit;
 
 use strongroom_kernel::Backend;
 
 pub(crate) fn all() -> Vec<&'static Backend> {
     // Without a version a mount is of the first of its kind.
-    vec![&kv::V1, &kv::V2, &pki::PKI, &transit::TRANSIT]
+    vec![&kv::V1, &kv::V2, &pki::PKI, &totp::TOTP, &transit::TRANSIT]
 }

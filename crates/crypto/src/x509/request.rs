@@ -33,6 +33,25 @@ pub fn request(
     Ok(CertReq { info, algorithm: scheme.identifier()?, signature }.to_der()?)
 }
 
+/// A request for a certificate of this key that asks for what another request does; for nothing without one. DER.
+pub fn request_like(
+    key: &PrivateKey,
+    scheme: SignatureScheme,
+    template: Option<&[u8]>,
+) -> Result<Vec<u8>, X509Error> {
+    let (subject, attributes) = match template {
+        Some(der) => {
+            let info = CertReq::from_der(der)?.info;
+            (info.subject, info.attributes)
+        }
+        None => (Name::default(), SetOfVec::new()),
+    };
+    let public_key = SubjectPublicKeyInfoOwned::from_der(key.public()?.spki())?;
+    let info = CertReqInfo { version: Version::V1, subject, public_key, attributes };
+    let signature = scheme.sign(key, &info.to_der()?)?;
+    Ok(CertReq { info, algorithm: scheme.identifier()?, signature }.to_der()?)
+}
+
 /// A request that was read, and whose signature is its own key's.
 #[derive(Debug, Clone)]
 pub struct ReadRequest {

@@ -20,7 +20,7 @@ use workload::{Prepared, Workload};
 #[derive(Args)]
 pub(crate) struct Options {
     /// What to measure, in this order.
-    #[arg(value_enum, default_values_t = Workload::ALL)]
+    #[arg(value_enum, default_values_t = Workload::DEFAULT)]
     workloads: Vec<Workload>,
     /// The server: http://127.0.0.1:8200.
     #[arg(long)]

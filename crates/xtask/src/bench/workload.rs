@@ -18,10 +18,19 @@ pub(crate) enum Workload {
     ApproleLogin,
     /// Nine reads and one write in ten.
     Mixed,
+    /// Encrypt 64 bytes (transit, AES-256-GCM).
+    TransitEncrypt,
+    /// Encrypt 1,000 times 64 bytes in one request.
+    TransitBatch,
+    /// Sign 64 bytes (transit, ECDSA P-256).
+    TransitSign,
+    /// Make a key and a certificate (PKI, ECDSA P-256, kept, without a lease).
+    PkiIssue,
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 5] =
+    /// What is measured unless something is named: what every server can do without an engine of its own.
+    pub(crate) const DEFAULT: [Self; 5] =
         [Self::KvRead, Self::KvWrite, Self::TokenCreate, Self::ApproleLogin, Self::Mixed];
 }
 
@@ -33,6 +42,10 @@ impl fmt::Display for Workload {
             Self::TokenCreate => "token-create",
             Self::ApproleLogin => "approle-login",
             Self::Mixed => "mixed",
+            Self::TransitEncrypt => "transit-encrypt",
+            Self::TransitBatch => "transit-batch",
+            Self::TransitSign => "transit-sign",
+            Self::PkiIssue => "pki-issue",
         })
     }
 }
@@ -57,6 +70,16 @@ pub(crate) struct Prepared {
     write: Numbered,
     token_create: Vec<u8>,
     login: Vec<u8>,
+    engines: Engines,
+}
+
+/// Requests to the engines; empty where no workload needs them.
+#[derive(Default)]
+struct Engines {
+    encrypt: Vec<u8>,
+    batch: Vec<u8>,
+    sign: Vec<u8>,
+    issue: Vec<u8>,
 }
 
 impl Prepared {
@@ -70,6 +93,10 @@ impl Prepared {
             Workload::Mixed => self.read.write(random.below(self.secrets), buffer),
             Workload::TokenCreate => buffer.extend_from_slice(&self.token_create),
             Workload::ApproleLogin => buffer.extend_from_slice(&self.login),
+            Workload::TransitEncrypt => buffer.extend_from_slice(&self.engines.encrypt),
+            Workload::TransitBatch => buffer.extend_from_slice(&self.engines.batch),
+            Workload::TransitSign => buffer.extend_from_slice(&self.engines.sign),
+            Workload::PkiIssue => buffer.extend_from_slice(&self.engines.issue),
         }
     }
 }
@@ -104,7 +131,37 @@ pub(crate) async fn prepare(api: &mut Api, workloads: &[Workload], shape: Shape)
         populate(api, &fill, shape.secrets).await?;
     }
     let login = if workloads.contains(&Workload::ApproleLogin) { approle(api).await? } else { Vec::new() };
-    Ok(Prepared { secrets: shape.secrets, read, write, token_create, login })
+    let engines = engines(api, workloads).await?;
+    Ok(Prepared { secrets: shape.secrets, read, write, token_create, login, engines })
+}
+
+/// The mounts and keys of the engines, and requests to them.
+async fn engines(api: &mut Api, workloads: &[Workload]) -> Result<Engines> {
+    const BATCH: usize = 1000;
+    let (host, token) = (api.endpoint.host_and_port.clone(), api.token.clone());
+    let post = |path: &str, body: &Value| request(&host, &token, "POST", path, &body.to_string());
+    let mut engines = Engines::default();
+    let wants = |some: &[Workload]| workloads.iter().any(|workload| some.contains(workload));
+    if wants(&[Workload::TransitEncrypt, Workload::TransitBatch, Workload::TransitSign]) {
+        ensure(api, "sys/mounts/bench-transit", &json!({"type": "transit"})).await?;
+        ensure(api, "bench-transit/keys/encrypt", &json!({"type": "aes256-gcm96"})).await?;
+        ensure(api, "bench-transit/keys/sign", &json!({"type": "ecdsa-p256"})).await?;
+        // 64 bytes in base64.
+        let plaintext = format!("{}==", "A".repeat(86));
+        let items = vec![json!({ "plaintext": plaintext }); BATCH];
+        engines.encrypt = post("bench-transit/encrypt/encrypt", &json!({ "plaintext": plaintext }));
+        engines.batch = post("bench-transit/encrypt/encrypt", &json!({ "batch_input": items }));
+        engines.sign = post("bench-transit/sign/sign", &json!({ "input": plaintext }));
+    }
+    if wants(&[Workload::PkiIssue]) {
+        ensure(api, "sys/mounts/bench-pki", &json!({"type": "pki"})).await?;
+        let root = json!({"common_name": "Bench", "key_type": "ec", "ttl": "700h"});
+        ensure(api, "bench-pki/root/generate/internal", &root).await?;
+        let role = json!({"allow_any_name": true, "key_type": "ec", "ttl": "1h"});
+        ensure(api, "bench-pki/roles/bench", &role).await?;
+        engines.issue = post("bench-pki/issue/bench", &json!({"common_name": "bench.example.com"}));
+    }
+    Ok(engines)
 }
 
 async fn ensure(api: &mut Api, path: &str, body: &Value) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Encryption as a service: keys that are used here and stay here.
 
 mod batch;
+mod certificates;
 mod encryption;
 mod key;
 mod key_type;
@@ -307,6 +308,26 @@ const ROUTES: &[Route] = &[
             HASH_FUNCTION,
         ],
         &[heavy_write(transfer::import_version, "Bring it.")],
+    ),
+    route(
+        "keys/{name}/csr",
+        "A request for a certificate of the key.",
+        &[
+            NAME,
+            field("version", FieldKind::Integer, "The version; the latest by default."),
+            field("csr", FieldKind::Text, "A request in PEM whose subject and extensions are taken over."),
+        ],
+        &[look_up(certificates::request, "Make it.")],
+    ),
+    route(
+        "keys/{name}/set-certificate",
+        "The certificate of the key.",
+        &[
+            NAME,
+            field("version", FieldKind::Integer, "The version; the latest by default."),
+            field("certificate_chain", FieldKind::Text, "Certificates in PEM, the key's own first."),
+        ],
+        &[write(certificates::set, "Keep it.")],
     ),
     route(
         "wrapping_key",

@@ -21,6 +21,8 @@ const GROUP_BYTES_MAX: usize = 16 << 20;
 const GATHERING: Duration = Duration::from_micros(250);
 /// Transactions in the group before from which on writers come in numbers.
 const GATHERED_FROM: usize = 4;
+/// A group of this size is large enough: what it shares is shared by many already.
+const GATHERED_TO: usize = 8;
 /// What may wait; beyond this a submit fails at once.
 const WAITING_TRANSACTIONS_MAX: usize = 100_000;
 const WAITING_BYTES_MAX: usize = 256 << 20;
@@ -91,10 +93,9 @@ impl Queue {
             }
             self.arrived.wait(&mut waiting);
         }
-        if waiting.last_group >= GATHERED_FROM
-            && waiting.pending.len() < waiting.last_group
-            && !waiting.stopped
-        {
+        let here = waiting.pending.len();
+        let is_early = here < GATHERED_TO && here < waiting.last_group;
+        if waiting.last_group >= GATHERED_FROM && is_early && !waiting.stopped {
             // Not woken by those who arrive.
             self.stopping.wait_for(&mut waiting, GATHERING);
         }

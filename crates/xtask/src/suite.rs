@@ -38,17 +38,20 @@ enum Part {
     Sops,
     /// Ciphertexts, signatures and certificates against Python's cryptography package.
     Interop,
+    /// The providers for AWS against moto's server.
+    Providers,
     /// A short crash loop and a full disk.
     Crash,
 }
 
-const ALL: [Part; 9] = [
+const ALL: [Part; 10] = [
     Part::Tidy,
     Part::Rust,
     Part::Python,
     Part::Clients,
     Part::Dotenv,
     Part::Sops,
+    Part::Providers,
     Part::Hvac,
     Part::Interop,
     Part::Crash,
@@ -65,7 +68,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
             println!("error: {error:#}");
             Outcome::of_check(false)
         });
-        lines.push(format!("{:<7} {outcome}, {} s", format!("{part:?}"), start.elapsed().as_secs()));
+        lines.push(format!("{:<9} {outcome}, {} s", format!("{part:?}"), start.elapsed().as_secs()));
         total += outcome;
     }
     println!("=== Summary");
@@ -84,6 +87,7 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
         Part::Clients => with_server("the tests of clients", clients),
         Part::Dotenv => dotenv::run(&dotenv::Options::default()),
         Part::Sops => sops::run(&sops::Options::default()),
+        Part::Providers => providers(),
         Part::Hvac => {
             with_server("the hvac suite", |binary| hvac::run(&hvac::Options::of_binary(binary.to_owned())))
         }
@@ -111,6 +115,10 @@ fn with_server(what: &str, run: impl FnOnce(&Path) -> Result<Outcome>) -> Result
 fn cargo_test(arguments: &[String]) -> Result<Outcome> {
     let mut command = Command::new("cargo");
     command.args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
+    run_cargo_test(&mut command)
+}
+
+fn run_cargo_test(command: &mut Command) -> Result<Outcome> {
     command.current_dir(tools::root()).stdout(Stdio::piped());
     let mut child = command.spawn().context("starting cargo")?;
     let mut outcome = Outcome::default();
@@ -166,6 +174,23 @@ fn clients(binary: &Path) -> Result<Outcome> {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()?;
     Ok(Outcome::of_check(status.success()))
+}
+
+/// Installs moto, an independent AWS, and runs the tests that wait for it.
+fn providers() -> Result<Outcome> {
+    let home = tools::target().join("providers");
+    std::fs::create_dir_all(&home)?;
+    let requirements = tools::root().join("crates/xtask/providers-requirements.txt");
+    let python = match tools::python_environment(&home.join("venv"), &requirements, &[]) {
+        Ok(python) => python,
+        Err(error) => {
+            println!("skipped: moto cannot be installed: {error:#}");
+            return Ok(Outcome::skipped());
+        }
+    };
+    let mut command = Command::new("cargo");
+    command.args(["test", "--package", "strongroom-project", "--test", "moto", "--", "--ignored"]);
+    run_cargo_test(command.env("STRONGROOM_TEST_PYTHON", python))
 }
 
 #[cfg(test)]

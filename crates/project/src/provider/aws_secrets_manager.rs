@@ -277,13 +277,13 @@ fn is_version_id(version: &str) -> bool {
 fn is_absent(failed: &CallError) -> bool {
     // A secret that waits for its deletion has no value either.
     failed.code == "ResourceNotFoundException"
-        || failed.code == "InvalidRequestException" && failed.error.message.contains("deletion")
+        || failed.code == "InvalidRequestException" && failed.error.message.contains("delet")
 }
 
 fn batch_error(code: &str, message: &str, path: &str) -> Result<Option<Whole>, ProviderError> {
     let kind = match code {
         "ResourceNotFoundException" => return Ok(None),
-        "InvalidRequestException" if message.contains("deletion") => return Ok(None),
+        "InvalidRequestException" if message.contains("delet") => return Ok(None),
         "AccessDeniedException" => ErrorKind::Denied,
         "DecryptionFailure" => ErrorKind::Denied,
         "InternalServiceError" => ErrorKind::Unreachable,

@@ -1,7 +1,8 @@
 use super::{
-    Provider, aws_parameter_store, aws_secrets_manager, azure_key_vault, command, dotenv,
+    Provider, aws_parameter_store, aws_secrets_manager, azure_key_vault, command, file,
     google_secret_manager, heroku, process, remote, vault,
 };
+use crate::sops::{Conversation, DecryptionOrder, Keys};
 use crate::surroundings::Surroundings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -91,7 +92,12 @@ impl SettingsError {
 /// Every kind of provider.
 pub static KINDS: &[Kind] = &[
     process::KIND,
-    dotenv::KIND,
+    file::DOTENV,
+    file::JSON,
+    file::YAML,
+    file::TOML,
+    file::INI,
+    file::SOPS,
     command::KIND,
     vault::KIND,
     aws_secrets_manager::KIND,
@@ -149,17 +155,38 @@ impl Kind {
         problems
     }
 
-    /// Makes the provider. Nothing is connected to and no file is read before it is asked for something.
+    /// Makes the provider. Nothing is connected to and no file is read before it is asked for something. A SOPS file that
+    /// needs a passphrase cannot ask for it; see `open_with_keys`.
     pub fn open(
         &self,
         settings: &Settings,
         surroundings: &Arc<Surroundings>,
     ) -> Result<Box<dyn Provider>, Vec<SettingsError>> {
+        self.open_checked(settings, surroundings, None)
+    }
+
+    /// As `open`, with the keys for SOPS files: several such providers then unwrap each data key once.
+    pub fn open_with_keys(
+        &self,
+        settings: &Settings,
+        surroundings: &Arc<Surroundings>,
+        keys: &Arc<Keys>,
+    ) -> Result<Box<dyn Provider>, Vec<SettingsError>> {
+        self.open_checked(settings, surroundings, Some(keys))
+    }
+
+    fn open_checked(
+        &self,
+        settings: &Settings,
+        surroundings: &Arc<Surroundings>,
+        keys: Option<&Arc<Keys>>,
+    ) -> Result<Box<dyn Provider>, Vec<SettingsError>> {
         let problems = self.check(settings);
         if !problems.is_empty() {
             return Err(problems);
         }
-        (self.open)(&Checked(settings), surroundings).map_err(|problem| vec![problem])
+        let checked = Checked { settings, keys };
+        (self.open)(&checked, surroundings).map_err(|problem| vec![problem])
     }
 
     fn unknown(&self, name: &str) -> SettingsError {
@@ -216,11 +243,19 @@ impl Shape {
 }
 
 /// Settings that have passed `Kind::check`.
-pub(crate) struct Checked<'a>(&'a Settings);
+pub(crate) struct Checked<'a> {
+    settings: &'a Settings,
+    keys: Option<&'a Arc<Keys>>,
+}
 
 impl<'a> Checked<'a> {
+    /// The keys for SOPS files; without any from the caller, those that need nobody to be asked.
+    pub(crate) fn keys(&self, surroundings: &Arc<Surroundings>) -> Arc<Keys> {
+        self.keys.map_or_else(|| Arc::new(keys_of(surroundings)), Arc::clone)
+    }
+
     pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
-        match self.0.get(name)? {
+        match self.settings.get(name)? {
             Setting::Text(text) => Some(text),
             _ => None,
         }
@@ -228,7 +263,7 @@ impl<'a> Checked<'a> {
 
     /// Empty if the setting is not there.
     pub(crate) fn texts(&self, name: &str) -> Vec<&'a str> {
-        match self.0.get(name) {
+        match self.settings.get(name) {
             Some(Setting::Text(text)) => vec![text],
             Some(Setting::List(texts)) => texts.iter().map(String::as_str).collect(),
             _ => Vec::new(),
@@ -236,14 +271,14 @@ impl<'a> Checked<'a> {
     }
 
     pub(crate) fn number(&self, name: &str) -> Option<i64> {
-        match self.0.get(name)? {
+        match self.settings.get(name)? {
             Setting::Number(number) => Some(*number),
             _ => None,
         }
     }
 
     pub(crate) fn duration(&self, name: &str) -> Option<Duration> {
-        match self.0.get(name)? {
+        match self.settings.get(name)? {
             Setting::Text(text) => parse_duration(text).ok(),
             Setting::Number(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
             _ => None,
@@ -251,11 +286,17 @@ impl<'a> Checked<'a> {
     }
 
     pub(crate) fn table(&self, name: &str) -> Vec<(&'a str, &'a str)> {
-        let Some(Setting::Table(table)) = self.0.get(name) else { return Vec::new() };
+        let Some(Setting::Table(table)) = self.settings.get(name) else { return Vec::new() };
         let texts = table.iter().filter_map(|(name, value)| match value {
             Setting::Text(text) => Some((name.as_str(), text.as_str())),
             _ => None,
         });
         texts.collect()
     }
+}
+
+fn keys_of(surroundings: &Arc<Surroundings>) -> Keys {
+    let order = surroundings.variables.text("SOPS_DECRYPTION_ORDER").unwrap_or_default();
+    let order = DecryptionOrder::parse(order).unwrap_or_default();
+    Keys::new(Arc::clone(surroundings), Conversation::none(), order)
 }

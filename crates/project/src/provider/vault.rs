@@ -66,7 +66,7 @@ struct Vault {
     surroundings: Arc<Surroundings>,
     client: OnceLock<Result<Arc<Client>, ProviderError>>,
     /// What the server has said of mounts, by the path that was asked about.
-    mounts: Mutex<HashMap<String, KvMount>>,
+    mounts: Mutex<HashMap<String, Option<KvMount>>>,
 }
 
 /// What is known of the engine at a path before anybody is asked.
@@ -82,6 +82,13 @@ enum Engine {
 struct Route {
     api_path: String,
     version: KvVersion,
+}
+
+/// What came of reading a path as KV 2's.
+enum Guess {
+    Found(Whole),
+    Denied(ProviderError),
+    Nothing,
 }
 
 impl Provider for Vault {
@@ -128,10 +135,7 @@ impl Provider for Vault {
             };
         }
         let route = self.route(&address.path)?;
-        self.client()?
-            .delete(&route.api_path, &[])
-            .map(|_| ())
-            .map_err(|error| self.told(error, &route.api_path))
+        self.client()?.delete(&route.api_path, &[]).map(|_| ()).map_err(|error| told(error, &route.api_path))
     }
 
     /// The entries of a secret; for a path with a slash at its end, what lies below it.
@@ -142,7 +146,7 @@ impl Provider for Vault {
         }
         let mount = self.mount(path)?;
         let api_path = mount.api_path_once(path, "metadata");
-        let answer = self.client()?.list(&api_path, &[]).map_err(|error| self.told(error, &api_path))?;
+        let answer = self.client()?.list(&api_path, &[]).map_err(|error| told(error, &api_path))?;
         Ok(answer
             .map(|answer| answer.keys().into_iter().map(|key| format!("{path}{key}")).collect())
             .unwrap_or_default())
@@ -151,7 +155,7 @@ impl Provider for Vault {
     fn renew(&self, lease: &Lease) -> Result<Lease, ProviderError> {
         let body = json!({ "lease_id": lease.id, "increment": lease.duration.as_secs() });
         let answer = self.client()?.write("sys/leases/renew", &body);
-        let answer = answer.map_err(|error| self.told(error, "sys/leases/renew"))?;
+        let answer = answer.map_err(|error| told(error, "sys/leases/renew"))?;
         let answer =
             answer.ok_or_else(|| ProviderError::malformed("the server says nothing about the lease"))?;
         Ok(lease_of(&answer).unwrap_or_else(|| Lease { renewable: false, ..lease.clone() }))
@@ -160,7 +164,7 @@ impl Provider for Vault {
     fn revoke(&self, lease: &Lease) -> Result<(), ProviderError> {
         let body = json!({ "lease_id": lease.id });
         let answer = self.client()?.write("sys/leases/revoke", &body);
-        answer.map(|_| ()).map_err(|error| self.told(error, "sys/leases/revoke"))
+        answer.map(|_| ()).map_err(|error| told(error, "sys/leases/revoke"))
     }
 }
 
@@ -201,7 +205,7 @@ impl Vault {
     /// Logged in, once.
     fn client(&self) -> Result<&Arc<Client>, ProviderError> {
         let connect = || {
-            let mut client = Client::new(self.config()?).map_err(|error| self.told(error, ""))?;
+            let mut client = Client::new(self.config()?).map_err(|error| told(error, ""))?;
             let token = self.login.token(&client, &self.surroundings)?;
             client.set_token(Some(token));
             Ok(Arc::new(client))
@@ -220,7 +224,7 @@ impl Vault {
             |name: &str| variables.first(&[&format!("STRONGROOM_{name}"), &format!("VAULT_{name}")]);
         let path = |name: &str| setting(name).map(|text| self.surroundings.path(text));
         let skip = variables.switch("STRONGROOM_SKIP_VERIFY") || variables.switch("VAULT_SKIP_VERIFY");
-        let address = ServerAddress::parse(address).map_err(|error| self.told(error, ""))?;
+        let address = ServerAddress::parse(address).map_err(|error| told(error, ""))?;
         Ok(ClientConfig {
             namespace: self.namespace.clone(),
             tls: TlsOptions {
@@ -240,66 +244,77 @@ impl Vault {
     }
 
     fn one(&self, (path, version): Place<'_>) -> Result<Option<Whole>, ProviderError> {
-        if self.engine == Engine::Unknown
-            && let Some(found) = self.by_guess(path, version)?
-        {
-            return Ok(Some(found));
+        if self.engine == Engine::Unknown {
+            match self.by_guess(path, version)? {
+                Guess::Found(whole) => return Ok(Some(whole)),
+                // The server does not even say what is mounted there: what it said first is the truth.
+                Guess::Denied(error) if self.told_mount(path)?.is_none() => return Err(error),
+                Guess::Denied(_) | Guess::Nothing => {}
+            }
         }
         let route = self.route(path)?;
         let query: Vec<_> = version.map(|version| ("version", version.to_owned())).into_iter().collect();
         let answer = self.client()?.read(&route.api_path, &query);
-        let answer = answer.map_err(|error| self.told(error, &route.api_path))?;
+        let answer = answer.map_err(|error| told(error, &route.api_path))?;
         Ok(answer.and_then(|answer| self.whole(answer, &route)))
     }
 
     /// Reads `secret/shop` as `secret/data/shop`, where nearly all KV engines of version 2 have it: then one request is all.
-    /// None where that was not so: the mount has to be asked for.
-    fn by_guess(&self, path: &str, version: Option<&str>) -> Result<Option<Whole>, ProviderError> {
+    fn by_guess(&self, path: &str, version: Option<&str>) -> Result<Guess, ProviderError> {
         let path = path.trim_matches('/');
-        let Some((mount, rest)) = path.split_once('/') else { return Ok(None) };
+        let Some((mount, rest)) = path.split_once('/') else { return Ok(Guess::Nothing) };
         let is_known = self.mounts.lock().unwrap_or_else(PoisonError::into_inner).contains_key(path);
         if is_known || ["sys", "auth", "identity", "cubbyhole"].contains(&mount) {
-            return Ok(None);
+            return Ok(Guess::Nothing);
         }
         let api_path =
             if rest.starts_with("data/") { path.to_owned() } else { format!("{mount}/data/{rest}") };
         let query: Vec<_> = version.map(|version| ("version", version.to_owned())).into_iter().collect();
         match self.client()?.read(&api_path, &query) {
             Ok(Some(answer)) if is_kv2(&answer) => {
-                Ok(self.whole(answer, &Route { api_path, version: KvVersion::Two }))
+                let whole = self.whole(answer, &Route { api_path, version: KvVersion::Two });
+                Ok(whole.map_or(Guess::Nothing, Guess::Found))
             }
-            Ok(_) => Ok(None),
-            Err(error) if error.server().is_some() && error.kind() != Some(ServerErrorKind::Sealed) => {
-                Ok(None)
-            }
-            Err(error) => Err(self.told(error, &api_path)),
+            Ok(_) => Ok(Guess::Nothing),
+            Err(error) => match error.kind() {
+                Some(ServerErrorKind::PermissionDenied) => Ok(Guess::Denied(told(error, &api_path))),
+                Some(ServerErrorKind::Sealed) | None => Err(told(error, &api_path)),
+                Some(_) => Ok(Guess::Nothing),
+            },
         }
     }
 
     /// The mount that serves a path.
     fn mount(&self, path: &str) -> Result<KvMount, ProviderError> {
-        let path = path.trim_matches('/');
-        let first = || format!("{}/", path.split('/').next().unwrap_or_default());
+        let first = || format!("{}/", path.trim_matches('/').split('/').next().unwrap_or_default());
         match self.engine {
-            Engine::Kv(version) => return Ok(KvMount { path: first(), version }),
-            Engine::Other => return Ok(KvMount { path: first(), version: KvVersion::One }),
-            Engine::Unknown => {}
+            Engine::Kv(version) => Ok(KvMount { path: first(), version }),
+            Engine::Other => Ok(KvMount { path: first(), version: KvVersion::One }),
+            // What nothing is told of is read as it is.
+            Engine::Unknown => {
+                let told = self.told_mount(path)?;
+                Ok(told.unwrap_or_else(|| KvMount { path: first(), version: KvVersion::One }))
+            }
         }
+    }
+
+    /// What the server says of the mount; none where it, or a policy, does not tell.
+    fn told_mount(&self, path: &str) -> Result<Option<KvMount>, ProviderError> {
+        let path = path.trim_matches('/');
         if let Some(mount) = self.mounts.lock().unwrap_or_else(PoisonError::into_inner).get(path) {
             return Ok(mount.clone());
         }
         let mount = match self.client()?.kv_mount(path) {
-            Ok(mount) => mount,
-            // A server, or a policy, that does not tell: the path is read as it is.
+            Ok(mount) => Some(mount),
             Err(error)
                 if matches!(
                     error.kind(),
                     Some(ServerErrorKind::PermissionDenied | ServerErrorKind::NotFound)
                 ) =>
             {
-                KvMount { path: first(), version: KvVersion::One }
+                None
             }
-            Err(error) => return Err(self.told(error, path)),
+            Err(error) => return Err(told(error, path)),
         };
         self.mounts.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), mount.clone());
         Ok(mount)
@@ -362,14 +377,10 @@ impl Vault {
                     .looked(self.shown_address())
                     .hint("read it again, then write")
             }
-            _ => self.told(error, &route.api_path),
+            _ => told(error, &route.api_path),
         })?;
         let version = answer.and_then(|answer| answer.field("version").and_then(Value::as_i64));
         Ok(version.map(|version| version.to_string()))
-    }
-
-    fn told(&self, error: ClientError, path: &str) -> ProviderError {
-        told(error, path)
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) struct Whole {
     pub(crate) created: Option<Timestamp>,
     pub(crate) expires: Option<Timestamp>,
     pub(crate) lease: Option<Lease>,
+    /// The lines of entries, in a file that has lines.
+    lines: HashMap<String, usize>,
 }
 
 enum Content {
@@ -84,7 +86,15 @@ impl Whole {
 
     fn of(content: Content, origin: impl Into<String>) -> Self {
         let origin = origin.into();
-        Self { content, version: None, origin, created: None, expires: None, lease: None }
+        let lines = HashMap::new();
+        Self { content, version: None, origin, created: None, expires: None, lease: None, lines }
+    }
+
+    /// Says on which line of the file each entry stands.
+    #[must_use]
+    pub(crate) fn with_lines(mut self, lines: HashMap<String, usize>) -> Self {
+        self.lines = lines;
+        self
     }
 
     /// The content as a tree, if it is one.
@@ -120,7 +130,11 @@ impl Whole {
                         .hint("leave the #key away to take the value as a whole")
                 })?;
                 let Some(value) = entry_of(tree.expose(), key).and_then(text_of) else { return Ok(None) };
-                (value, format!("{}#{key}", self.origin))
+                let origin = match self.lines.get(key) {
+                    Some(line) => format!("{}:{line}", self.origin),
+                    None => format!("{}#{key}", self.origin),
+                };
+                (value, origin)
             }
         };
         Ok(Some(Found {

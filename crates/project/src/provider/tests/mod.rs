@@ -2,8 +2,10 @@
 
 mod aws;
 mod azure;
+mod file;
 mod google;
 mod others;
+mod recorded;
 
 use super::*;
 use crate::testing::surroundings;

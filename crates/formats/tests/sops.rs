@@ -9,8 +9,8 @@
 
 use std::collections::BTreeSet;
 use strongroom_formats::sops::{
-    Changed, Cipher, Draft, Encrypted, Format, Metadata, Node, OpenError, Opened, SealPolicy, SealState,
-    Value, Verification, parse_path,
+    Changed, Cipher, Draft, Encrypted, Format, MasterKey, Metadata, Node, OpenError, Opened, Recipient,
+    SealPolicy, SealState, Value, Verification, parse_path,
 };
 use strongroom_secret::{Entropy, Timestamp};
 
@@ -27,8 +27,13 @@ fn entropy() -> Counting {
     Counting(1.into())
 }
 
-const FILES: [(&str, Format); 4] =
-    [("json", Format::Json), ("yaml", Format::Yaml), ("env", Format::Env), ("bin", Format::Binary)];
+const FILES: [(&str, Format); 5] = [
+    ("json", Format::Json),
+    ("yaml", Format::Yaml),
+    ("env", Format::Env),
+    ("ini", Format::Ini),
+    ("bin", Format::Binary),
+];
 
 fn file(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/sops/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -89,6 +94,7 @@ fn a_change_by_path_changes_its_line() {
         ("yaml", Format::Yaml, r#"["database"]["port"]"#, "port"),
         ("yaml", Format::Yaml, r#"["text"]"#, "text"),
         ("env", Format::Env, r#"["PASSWORD"]"#, "PASSWORD"),
+        ("ini", Format::Ini, r#"["database"]["port"]"#, "port"),
     ];
     for (name, format, path, line) in cases {
         let mut file_in_clear = opened(name, format);
@@ -210,4 +216,60 @@ fn a_new_file_keeps_its_layout() {
             && encrypted.contains("\n\n  \"b_unencrypted\": [true, 2.5],\n"),
         "{encrypted}"
     );
+}
+
+#[test]
+fn toml_keeps_its_types_and_its_layout() {
+    let plain = "title = \"x\" # about it\n\n[db]\npassword = \"not-a-real-secret\"\nday = 1979-05-27\nat = 07:32:00\n\n[[list]]\nn = 1.5\n";
+    let draft = Draft::read(Format::Toml, plain.as_bytes()).unwrap();
+    let metadata = Metadata::new(vec![vec![key()]], 0, Default::default(), Default::default());
+    let opened = draft.with_key(metadata, data_key("json"));
+    let encrypted = opened.encrypt(SealPolicy::Write, &entropy(), Timestamp::EPOCH).unwrap();
+    assert!(!text(encrypted.expose()).contains("not-a-real"));
+    let opened = Encrypted::read(Format::Toml, encrypted.expose())
+        .unwrap()
+        .open(data_key("json"), Verification::Required);
+    assert_eq!(text(opened.unwrap().write_plain().unwrap().expose()), plain);
+}
+
+fn key() -> MasterKey {
+    MasterKey {
+        recipient: Recipient::Age("age1notarealrecipient".into()),
+        created_at: String::new(),
+        wrapped: "x".into(),
+    }
+}
+
+/// Bytes from outside that are nearly a file, from a seed: whatever they are, there is an answer and no panic.
+#[test]
+fn hostile_files_are_answered() {
+    let mut state = 0x5EED_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below.max(1)
+    };
+    for (name, format) in FILES {
+        let good = file(&format!("sops.{name}"));
+        for _ in 0..400 {
+            let mut bytes = good.clone();
+            for _ in 0..=random(4) {
+                let (at, other) = (random(bytes.len()), random(good.len()));
+                match random(5) {
+                    0 => bytes[at] = b"\0\"[]{}:,#\n-_= "[random(14)],
+                    1 => drop(bytes.drain(at..(at + random(60)).min(bytes.len()))),
+                    2 => bytes.truncate(at),
+                    3 => drop(bytes.splice(at..at, good[other..(other + 40).min(good.len())].to_vec())),
+                    _ => bytes[at] ^= 1 << random(8),
+                }
+                if bytes.is_empty() {
+                    break;
+                }
+            }
+            let Ok(encrypted) = Encrypted::read(format, &bytes) else { continue };
+            let opened = encrypted.open_for_edit(data_key(name), Verification::Required);
+            if let Ok(opened) = opened {
+                let _ = opened.encrypt(SealPolicy::Write, &entropy(), Timestamp::EPOCH);
+            }
+        }
+    }
 }

@@ -212,8 +212,8 @@ impl Opened {
         let changed = edit::set(&mut changed_tree, steps, node.duplicate())?;
         if changed == Changed::Yes {
             let metadata = self.metadata.to_map();
-            self.source.set(&self.tree, &metadata, steps, &node, &changed_tree);
-            self.tree = changed_tree;
+            let in_layout = self.source.set(&self.tree, &metadata, steps, &node, &changed_tree);
+            self.tree = in_layout.unwrap_or(changed_tree);
         }
         Ok(changed)
     }
@@ -223,8 +223,8 @@ impl Opened {
         let mut changed_tree = self.tree.duplicate();
         edit::unset(&mut changed_tree, steps)?;
         let metadata = self.metadata.to_map();
-        self.source.unset(&self.tree, &metadata, steps, &changed_tree);
-        self.tree = changed_tree;
+        let in_layout = self.source.unset(&self.tree, &metadata, steps, &changed_tree);
+        self.tree = in_layout.unwrap_or(changed_tree);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //! split into one share a group (Shamir over GF(2^8), in Vault's share format), and each key wraps its group's share.
 
 use super::cipher::{Cipher, DATA_KEY_BYTES};
-use super::metadata::{MasterKey, Metadata};
+use super::metadata::{MasterKey, Metadata, Recipient};
 use strongroom_crypto::shamir::{self, ShamirError, ShareScheme};
 use strongroom_secret::{Entropy, SecretBytes};
 use thiserror::Error;
@@ -84,6 +84,20 @@ pub fn new_data_key(entropy: &dyn Entropy) -> Cipher {
     Cipher::new(&*key).expect("32 bytes")
 }
 
+/// What wrapping gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrapped {
+    pub text: String,
+    /// The recipient as it is from now on, where wrapping told more of it (the version of a key).
+    pub recipient: Option<Recipient>,
+}
+
+impl From<String> for Wrapped {
+    fn from(text: String) -> Self {
+        Self { text, recipient: None }
+    }
+}
+
 /// For whom the data key is wrapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
@@ -98,7 +112,7 @@ pub fn wrap_data_key(
     cipher: &Cipher,
     whom: Whom,
     entropy: &dyn Entropy,
-    wrap: &mut dyn FnMut(&MasterKey, &SecretBytes) -> Result<String, String>,
+    wrap: &mut dyn FnMut(&MasterKey, &SecretBytes) -> Result<Wrapped, String>,
 ) -> Result<(), DataKeyError> {
     let groups = metadata.groups.len();
     if groups == 0 {
@@ -121,7 +135,12 @@ pub fn wrap_data_key(
     for (group, share) in metadata.groups.iter_mut().zip(&shares) {
         for key in group.iter_mut().filter(|key| whom == Whom::All || groups > 1 || key.wrapped.is_empty()) {
             match wrap(key, share) {
-                Ok(wrapped) => key.wrapped = wrapped,
+                Ok(Wrapped { text, recipient }) => {
+                    key.wrapped = text;
+                    if let Some(recipient) = recipient {
+                        key.recipient = recipient;
+                    }
+                }
                 Err(reason) => refused.push(format!("{}: {reason}", key.recipient)),
             }
         }

@@ -73,6 +73,12 @@ impl MergePlan {
     }
 }
 
+/// Whether two trees are equal but for comments.
+pub(super) fn same_values(one: &Tree, other: &Tree) -> bool {
+    one.documents.len() == other.documents.len()
+        && one.documents.iter().zip(&other.documents).all(|(one, other)| same_maps(one, other))
+}
+
 /// Equal but for comments.
 fn same(one: &Node, other: &Node) -> bool {
     match (one, other) {

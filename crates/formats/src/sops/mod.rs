@@ -23,7 +23,7 @@ pub use cipher::{Cipher, CipherError, DATA_KEY_BYTES, is_encrypted};
 pub use crypt::{CryptError, CryptReason, MacScope};
 pub use edit::{Changed, EditError, parse_path, path_text};
 pub use file::{Draft, EncryptError, Encrypted, OpenError, Opened, SealPolicy, Verification};
-pub use groups::{DataKeyError, Refusal, Whom, new_data_key, unwrap_data_key, wrap_data_key};
+pub use groups::{DataKeyError, Refusal, Whom, Wrapped, new_data_key, unwrap_data_key, wrap_data_key};
 pub use merge::{MergePlan, plan_merge};
 pub use metadata::{
     AwsKmsKey, AzureKey, MasterKey, Metadata, MetadataError, Recipient, RecipientKind, TransitKey, VERSION,

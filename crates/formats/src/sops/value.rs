@@ -82,7 +82,9 @@ impl Value {
                 _ => Err(ValueError::Mismatch("bool")),
             },
             "time" => match text {
-                Ok(text) if Timestamp::parse_rfc3339(text).is_some() => Ok(Self::Time(text.to_owned())),
+                Ok(text) if Timestamp::parse_rfc3339(text).is_some() || is_local_time(text) => {
+                    Ok(Self::Time(text.to_owned()))
+                }
                 _ => Err(ValueError::Mismatch("time")),
             },
             _ => Err(ValueError::UnknownType(kind.chars().take(40).collect())),
@@ -130,6 +132,14 @@ impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}[redacted]", self.kind())
     }
+}
+
+/// TOML's dates and times of no zone: `1979-05-27`, `07:32:00`, `1979-05-27T07:32:00.5`.
+fn is_local_time(text: &str) -> bool {
+    let parts = |c: char| c.is_ascii_digit() || matches!(c, '-' | ':' | '.' | 'T' | 't' | ' ');
+    (8..=40).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(parts)
 }
 
 /// The shortest decimal form that reads back as the same number, without an exponent: Go's `FormatFloat(x, 'f', -1, 64)`.

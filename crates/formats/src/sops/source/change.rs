@@ -2,12 +2,13 @@
 
 use super::{Layout, Source, read, write};
 use crate::document::{Document, Step};
+use crate::sops::merge::same_values;
 use crate::sops::tree::{Map, Node, Tree};
 use strongroom_secret::SecretString;
 
 impl Source {
     /// Sets a place in the layout. `clear` is the tree before, `expected` the tree after. If the layout cannot follow, it
-    /// is given up, and the file will be written afresh.
+    /// is given up, and the file will be written afresh. Returns what `change` does.
     pub(in crate::sops) fn set(
         &mut self,
         clear: &Tree,
@@ -15,50 +16,58 @@ impl Source {
         steps: &[Step],
         node: &Node,
         expected: &Tree,
-    ) {
+    ) -> Option<Tree> {
         let format = self.format;
         self.change(clear, metadata, expected, |document| {
             let value = write::value_of(format, "the value", node).ok()?;
             document.set(0, &read::document_path(format, steps), &value).ok()
-        });
+        })
     }
 
     /// Removes a place from the layout, on the same terms.
-    pub(in crate::sops) fn unset(&mut self, clear: &Tree, metadata: &Map, steps: &[Step], expected: &Tree) {
+    pub(in crate::sops) fn unset(
+        &mut self,
+        clear: &Tree,
+        metadata: &Map,
+        steps: &[Step],
+        expected: &Tree,
+    ) -> Option<Tree> {
         let format = self.format;
         if let (Layout::Lines(old), [Step::Key(key)]) = (&self.layout, steps) {
             self.layout = Layout::Lines(without_line(old.expose(), key));
-            return;
+            return None;
         }
         self.change(clear, metadata, expected, |document| {
             let id = document.find(0, &read::document_path(format, steps))?.id();
             document.remove(id).ok()
-        });
+        })
     }
 
+    /// The tree as it is in the changed layout, where comments may have gone with their values. `None` if the layout is
+    /// given up, or has no part in it.
     fn change(
         &mut self,
         clear: &Tree,
         metadata: &Map,
         expected: &Tree,
         change: impl FnOnce(&mut Document) -> Option<()>,
-    ) {
+    ) -> Option<Tree> {
         let format = self.format;
         // Lines are matched to values in order when they are written.
         if matches!(self.layout, Layout::Lines(_)) {
-            return;
+            return None;
         }
         let Layout::Document { document, nodes } = std::mem::replace(&mut self.layout, Layout::Fresh) else {
-            return;
+            return None;
         };
-        let Some(mut document) = write::clear_over(format, document, &nodes, clear, metadata) else { return };
-        if change(&mut document).is_none() {
-            return;
+        let mut document = write::clear_over(format, document, &nodes, clear, metadata)?;
+        change(&mut document)?;
+        let parsed = read::document(format, document).ok()?;
+        if !same_values(&parsed.tree, expected) {
+            return None;
         }
-        let Ok(parsed) = read::document(format, document) else { return };
-        if parsed.tree == *expected {
-            self.layout = parsed.source.layout;
-        }
+        self.layout = parsed.source.layout;
+        Some(parsed.tree)
     }
 }
 

@@ -3,10 +3,11 @@
 //! written afresh in the layout that sops has.
 
 mod change;
-mod list_comments;
+
 mod read;
 mod time;
 mod write;
+mod yaml_forms;
 
 use super::env;
 use super::metadata::{self, Metadata, MetadataError};
@@ -183,7 +184,7 @@ fn read(format: Format, bytes: &[u8]) -> Result<Parsed, SourceError> {
 fn read_document(format: Format, syntax: Syntax, text: &str) -> Result<Parsed, SourceError> {
     let limits = Limits { bytes_max: FILE_BYTES_MAX, entries_max: 8_000_000, ..Limits::default() };
     let document = Document::parse(syntax, text, &limits)?;
-    let document = match list_comments::as_comments(&document) {
+    let document = match yaml_forms::items_as_comments(&document) {
         Some(text) => Document::parse(syntax, text.expose(), &limits)?,
         None => document,
     };
@@ -252,7 +253,7 @@ impl Source {
         let text = match self.layout {
             Layout::Document { document, nodes } => {
                 match write::over(format, document, &nodes, tree, metadata) {
-                    Some(document) if metadata.is_some() => list_comments::as_items(&document),
+                    Some(document) if metadata.is_some() => yaml_forms::as_sops_writes(&document),
                     Some(document) => SecretString::from(document.expose()),
                     None => write::fresh(format, tree, metadata, Indent::Usual)?,
                 }

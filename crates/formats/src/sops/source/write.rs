@@ -3,7 +3,6 @@
 use super::read::INI_DEFAULT;
 use super::{Format, SourceError, Spot};
 use crate::document::{self, Document, Indent, Kind, NodeId, Number, Place, Rewrite, Scalar, Step, Syntax};
-use crate::sops::cipher::is_encrypted;
 use crate::sops::env;
 use crate::sops::metadata::{KEY, flatten};
 use crate::sops::tree::{Element, Item, Map, Node, Tree};
@@ -44,7 +43,7 @@ pub(super) fn over(
             (Spot::Value(value), Kind::Scalar(_)) => {
                 let scalar = scalar_for(format, value)?;
                 if !same(format, node.scalar().as_ref(), value) {
-                    rewrites.push((*id, plainly(format, scalar)));
+                    rewrites.push((*id, Rewrite::Scalar(scalar)));
                 }
             }
             (Spot::Null, Kind::Scalar(_)) => {}
@@ -73,16 +72,6 @@ pub(super) fn clear_over(
         Map::new()
     };
     over(format, document, nodes, clear, Some(if format.flattens() { &flat } else { metadata }))
-}
-
-/// An encrypted value is written as plainly as the format allows, whatever style the value in clear had.
-fn plainly(format: Format, scalar: Scalar) -> Rewrite {
-    match scalar {
-        Scalar::String(text) if format == Format::Yaml && is_encrypted(text.expose()) => {
-            Rewrite::Scalar(Scalar::String(text))
-        }
-        scalar => Rewrite::Scalar(scalar),
-    }
 }
 
 fn same(format: Format, old: Option<&Scalar>, new: &Value) -> bool {

@@ -17,7 +17,8 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use strongroom_formats::sops::{
-    Cipher, DataKeyError, MasterKey, Metadata, Recipient, RecipientKind, Whom, unwrap_data_key, wrap_data_key,
+    Cipher, DataKeyError, MasterKey, Metadata, Recipient, RecipientKind, Whom, Wrapped, unwrap_data_key,
+    wrap_data_key,
 };
 use strongroom_secret::{SecretBytes, SecretString};
 
@@ -144,11 +145,15 @@ impl Keys {
         }
     }
 
-    fn wrap_for(&self, recipient: &Recipient, part: &SecretBytes) -> Result<String, String> {
+    fn wrap_for(&self, recipient: &Recipient, part: &SecretBytes) -> Result<Wrapped, String> {
         match recipient {
-            Recipient::Age(recipient) => age::wrap(recipient, part, &self.conversation),
-            Recipient::Pgp(fingerprint) => pgp::wrap(&self.surroundings, fingerprint, part),
-            Recipient::VaultTransit(transit) => transit::wrap(&self.surroundings, transit, part),
+            Recipient::Age(recipient) => age::wrap(recipient, part, &self.conversation).map(Wrapped::from),
+            Recipient::Pgp(fingerprint) => {
+                pgp::wrap(&self.surroundings, fingerprint, part).map(Wrapped::from)
+            }
+            Recipient::VaultTransit(transit) => {
+                transit::wrap(&self.surroundings, transit, part).map(Wrapped::from)
+            }
             other => self.cloud.wrap(other, part),
         }
     }

@@ -33,7 +33,7 @@ pub(super) fn run(binary: &Path, checkout: &Path, home: &Path) -> Result<Outcome
     import.arg(checkout.join("pgp/sops_functional_tests_key.asc"));
     // Keys that are there already, or whose owner's trust is unknown, are no mistake.
     let _ = import.status()?;
-    let runtime = tokio::runtime::Runtime::new()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (_server, address, token) = runtime.block_on(vault(binary, home))?;
     let output = Command::new("cargo")
         .args(["test", "--quiet", "--", "--test-threads=2"])

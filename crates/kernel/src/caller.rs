@@ -129,7 +129,8 @@ pub(crate) fn look_up(
     let unknown = || Error::denied().with_detail("the token is unknown");
     if let Some(entry) = tokens::batch_entry(&keys, token) {
         if let Some(parent) = entry.parent
-            && tokens::read(tx, parent.namespace, parent.row)?.is_none_or(|parent| parent.is_expired(now))
+            && (tokens::read(tx, parent.namespace, parent.row)?.is_none_or(|parent| parent.is_expired(now))
+                || tokens::is_cut_off(tx, entry.parent)?)
         {
             return Err(unknown());
         }
@@ -149,6 +150,9 @@ pub(crate) fn look_up(
         None => crate::namespaces::ROOT_NAMESPACE,
     };
     let (row, entry) = tokens::find_row(tx, home, token)?.ok_or_else(unknown)?;
+    if tokens::is_cut_off(tx, entry.parent)? {
+        return Err(unknown());
+    }
     let caller = Arc::new(build(kernel, tx, topology, entry, Some(row), now)?);
     // A token with counted uses changes with every use; and what was read before a revocation must not stay.
     if caller.token.num_uses == 0 {

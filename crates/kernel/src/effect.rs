@@ -11,6 +11,8 @@ pub(crate) enum Effect {
     Identity,
     /// One token, by its row.
     Token(crate::tokens::TokenRow),
+    /// What is under revoked tokens, wherever it is.
+    TokenTrees,
     Quotas,
     /// Enabled audit devices.
     AuditDevices,

@@ -271,7 +271,7 @@ fn expire_token(kernel: &Kernel, tx: &mut Tx<'_>, due: &Due, now: Timestamp) -> 
             let key = tokens::expiry_key(tx, expires, ExpiryKind::Token, due.namespace, &due.row);
             tx.put(&key, Vec::new())
         }
-        Some(_) => grants::revoke_token(kernel, tx, due.namespace, row, Children::Revoke),
+        Some(_) => grants::revoke_token(kernel, tx, due.namespace, row, Children::Revoke).map(drop),
         None => Ok(()),
     }
 }
@@ -282,6 +282,7 @@ fn put_off(tx: &mut Tx<'_>, mut lease: LeaseRecord, due: &Due, now: Timestamp) -
     lease.revocation_failures += 1;
     leases::save(tx, &lease)?;
     if lease.is_irrevocable() {
+        leases::give_up(tx, &lease)?;
         tracing::error!(lease = %lease.id, "the lease is given up: revoke it by force when its target is in order");
         return Ok(());
     }

@@ -258,22 +258,23 @@ fn lease(call: &mut Call<'_>, grant: &LeaseGrant, response: &mut Response) -> Re
 }
 
 /// Ends a token: the token, those made under it, their cubbyholes; their leases end now and are taken back by the
-/// expirer.
+/// expirer. Says how many tokens went; of very many, the rest are cut off now and go in the background.
 pub(crate) fn revoke_token(
     kernel: &Kernel,
     tx: &mut Tx<'_>,
     namespace: u64,
     row: TokenRow,
     children: Children,
-) -> Result<(), Error> {
+) -> Result<usize, Error> {
     let now = kernel.now();
-    for (namespace, row) in tokens::revoke_tree(tx, namespace, row, children)? {
-        cubbyhole::clear(tx, namespace, row)?;
-        for id in leases::of_token(tx, namespace, row)? {
-            end_lease(tx, namespace, &id, now)?;
+    let gone = tokens::revoke_tree(tx, namespace, row, children)?;
+    for (namespace, row) in &gone {
+        cubbyhole::clear(tx, *namespace, *row)?;
+        for id in leases::of_token(tx, *namespace, *row)? {
+            end_lease(tx, *namespace, &id, now)?;
         }
     }
-    Ok(())
+    Ok(gone.len())
 }
 
 /// Moves a lease's end to now; the expirer does the rest.

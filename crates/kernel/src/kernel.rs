@@ -304,6 +304,10 @@ impl Kernel {
                     self.token_generation.fetch_add(1, Ordering::AcqRel);
                     self.callers.forget(row);
                 }
+                Effect::TokenTrees => {
+                    self.token_generation.fetch_add(1, Ordering::AcqRel);
+                    self.callers.clear();
+                }
                 Effect::AuditDevices => self.reconcile_audit(),
                 Effect::Keyring => self.reload_keyring(),
                 Effect::Rekeyed(target) => self.progress.lock().rekeyed(*target),

@@ -14,6 +14,8 @@ use strongroom_secret::Timestamp;
 const LEASES: Table = Table(7);
 /// By the token that they were made for.
 const BY_TOKEN: Table = Table(8);
+/// Those that could not be taken back.
+const IRREVOCABLE: Table = Table(15);
 
 /// A lease as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -108,6 +110,38 @@ pub(crate) fn index_end(tx: &mut Tx<'_>, lease: &LeaseRecord) -> Result<(), Erro
     tx.put(&key, lease.id.clone().into_bytes())
 }
 
+/// Notes a lease that could not be taken back: there are few of them, and operators ask for them.
+pub(crate) fn give_up(tx: &mut Tx<'_>, lease: &LeaseRecord) -> Result<(), Error> {
+    let key = irrevocable_key(tx, lease);
+    tx.put(&key, lease.id.clone().into_bytes())
+}
+
+fn irrevocable_key(tx: &Tx<'_>, lease: &LeaseRecord) -> Key {
+    let table = tx.table(kernel_space(lease.namespace), IRREVOCABLE);
+    tx.id_key(&table, &lease_row(tx, &lease.id))
+}
+
+/// The leases that could not be taken back.
+pub(crate) fn irrevocable(tx: &mut Tx<'_>, namespace: u64) -> Result<Vec<LeaseRecord>, Error> {
+    let table = tx.table(kernel_space(namespace), IRREVOCABLE);
+    let mut ids = Vec::new();
+    tx.entries(&table, &mut |_, id| {
+        ids.extend(String::from_utf8(id.to_vec()));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let mut found = Vec::new();
+    for id in ids {
+        found.extend(read(tx, namespace, &id)?.filter(LeaseRecord::is_irrevocable));
+    }
+    Ok(found)
+}
+
+/// How many leases there are below a path; all of the namespace for an empty one. Only keys are looked at.
+pub(crate) fn count_below(tx: &mut Tx<'_>, namespace: u64, path: &str) -> Result<u64, Error> {
+    let folder = lease_key(tx, namespace, path);
+    tx.count_entries(&folder)
+}
+
 /// Removes a lease and its index rows. Its engine has taken back what was handed out.
 pub(crate) fn remove(tx: &mut Tx<'_>, lease: &LeaseRecord) -> Result<(), Error> {
     let row = lease_row(tx, &lease.id);
@@ -115,6 +149,10 @@ pub(crate) fn remove(tx: &mut Tx<'_>, lease: &LeaseRecord) -> Result<(), Error> 
     tx.delete(&expiry)?;
     if let Some(token) = lease.token {
         let key = tx.id_key(&token_index_key(tx, token), &row);
+        tx.delete(&key)?;
+    }
+    if lease.is_irrevocable() {
+        let key = irrevocable_key(tx, lease);
         tx.delete(&key)?;
     }
     let key = lease_key(tx, lease.namespace, &lease.id);
@@ -153,11 +191,12 @@ pub(crate) fn children(tx: &mut Tx<'_>, namespace: u64, path: &str) -> Result<Ve
     tx.children(&folder)
 }
 
-/// Visits all leases of a namespace.
-pub(crate) fn visit(tx: &mut Tx<'_>, namespace: u64, see: &mut dyn FnMut(LeaseRecord)) -> Result<(), Error> {
+/// Visits the leases of a namespace, until `see` breaks.
+pub(crate) fn visit(
+    tx: &mut Tx<'_>,
+    namespace: u64,
+    see: &mut dyn FnMut(LeaseRecord) -> ControlFlow<()>,
+) -> Result<(), Error> {
     let table = tx.table(kernel_space(namespace), LEASES);
-    tx.entries(&table, &mut |_, value| {
-        see(crate::transaction::decode(value)?);
-        Ok(ControlFlow::Continue(()))
-    })
+    tx.entries(&table, &mut |_, value| Ok(see(crate::transaction::decode(value)?)))
 }

@@ -45,6 +45,7 @@ impl Kernel {
             }
             Ok::<(), Error>(())
         };
+        step(&|tx| tokens::remove_cut_off(self, tx))?;
         for namespace in open.topology.namespaces() {
             if namespace.record.is_tainted {
                 step(&|tx| remove_namespace(self, tx, namespace))?;
@@ -153,8 +154,7 @@ fn revoke_tokens(kernel: &Kernel, tx: &mut Tx<'_>, mount: &Mount, path: &str) ->
         let is_ours =
             tokens::read(tx, mount.namespace, row)?.is_some_and(|entry| entry.mount == mount.record.id);
         if is_ours {
-            revoke_token(kernel, tx, mount.namespace, row, Children::Revoke)?;
-            revoked += 1;
+            revoked += revoke_token(kernel, tx, mount.namespace, row, Children::Revoke)?;
         }
         if revoked >= BATCH_ENTRIES {
             return Ok(Removal::More);

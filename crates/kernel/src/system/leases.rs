@@ -11,6 +11,7 @@ use crate::route::{Access, Field, FieldKind, Route, Run};
 use crate::tokens::{self, Children, TokenEntry, TokenRow};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// Leases that one revocation by prefix takes back at once; more of them end now and are taken back by the expirer.
@@ -300,21 +301,48 @@ fn seen_namespaces(call: &Call<'_>) -> Result<Vec<u64>, Error> {
 }
 
 fn count(call: &mut Call<'_>) -> Result<Response, Error> {
-    let all = counts_all(call)?;
-    let mut by_mount: BTreeMap<(u64, u64), u64> = BTreeMap::new();
-    for namespace in seen_namespaces(call)? {
-        leases::visit(&mut call.tx, namespace, &mut |lease| {
-            if all || lease.is_irrevocable() {
-                *by_mount.entry((namespace, lease.mount)).or_default() += 1;
-            }
-        })?;
-    }
-    let total: u64 = by_mount.values().sum();
-    let counts: Map<String, Value> = by_mount
-        .into_iter()
-        .map(|((namespace, mount), count)| (mount_name(call, namespace, mount), json!(count)))
-        .collect();
+    let (total, counts) = if counts_all(call)? { count_all(call)? } else { count_irrevocable(call)? };
+    let counts: Map<String, Value> = counts.into_iter().map(|(name, count)| (name, json!(count))).collect();
     Ok(described(json!({ "lease_count": total, "counts": counts })))
+}
+
+type Counts = (u64, BTreeMap<String, u64>);
+
+/// By the paths of the mounts, those that they had before among them; no lease is read.
+fn count_all(call: &mut Call<'_>) -> Result<Counts, Error> {
+    let topology = call.topology.clone();
+    let (mut total, mut counts) = (0, BTreeMap::new());
+    for id in seen_namespaces(call)? {
+        let Some(namespace) = topology.namespace_by_id(id) else { continue };
+        let mounts: Vec<_> = namespace.mounts.values().chain(&namespace.retiring).collect();
+        let mut paths: BTreeMap<&str, String> = BTreeMap::new();
+        for mount in &mounts {
+            let name = format!("{}{}", namespace.path(), mount.path());
+            paths.insert(mount.path(), name.clone());
+            for former in &mount.record.former_paths {
+                paths.entry(former).or_insert_with(|| name.clone());
+            }
+        }
+        total += leases::count_below(&mut call.tx, id, "")?;
+        for (path, name) in paths {
+            let count = leases::count_below(&mut call.tx, id, path)?;
+            if count > 0 {
+                *counts.entry(name).or_default() += count;
+            }
+        }
+    }
+    Ok((total, counts))
+}
+
+fn count_irrevocable(call: &mut Call<'_>) -> Result<Counts, Error> {
+    let (mut total, mut counts) = (0, BTreeMap::new());
+    for namespace in seen_namespaces(call)? {
+        for lease in leases::irrevocable(&mut call.tx, namespace)? {
+            total += 1;
+            *counts.entry(mount_name(call, namespace, lease.mount)).or_default() += 1;
+        }
+    }
+    Ok((total, counts))
 }
 
 fn mount_name(call: &Call<'_>, namespace: u64, mount: u64) -> String {
@@ -325,15 +353,24 @@ fn mount_name(call: &Call<'_>, namespace: u64, mount: u64) -> String {
 
 fn irrevocable(call: &mut Call<'_>) -> Result<Response, Error> {
     let all = counts_all(call)?;
-    let mut shown = Vec::new();
+    let mut found = Vec::new();
     for namespace in seen_namespaces(call)? {
-        leases::visit(&mut call.tx, namespace, &mut |lease| {
-            if (all || lease.is_irrevocable()) && shown.len() < IRREVOCABLE_SHOWN_MAX {
-                let failures = lease.revocation_failures;
-                shown.push(json!({ "lease_id": lease.id, "failed_attempts": failures }));
-            }
-        })?;
+        match all {
+            false => found.extend(leases::irrevocable(&mut call.tx, namespace)?),
+            true => leases::visit(&mut call.tx, namespace, &mut |lease| {
+                found.push(lease);
+                match found.len() < IRREVOCABLE_SHOWN_MAX {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                }
+            })?,
+        }
     }
+    found.truncate(IRREVOCABLE_SHOWN_MAX);
+    let shown = found
+        .into_iter()
+        .map(|lease| json!({ "lease_id": lease.id, "failed_attempts": lease.revocation_failures }));
+    let shown: Vec<Value> = shown.collect();
     Ok(described(json!({ "lease_count": shown.len(), "leases": shown })))
 }
 

@@ -6,6 +6,7 @@
 mod creation;
 mod entry;
 mod expiry;
+mod revocation;
 mod roles;
 mod routes;
 mod settings;
@@ -13,6 +14,7 @@ mod store;
 
 pub use entry::{Parent, TokenEntry, TokenKind, TokenRow, TokenSettings, TokenType};
 pub(crate) use expiry::{Due, ExpiryKind, due, expiry_key};
+pub(crate) use revocation::{is_cut_off, remove_cut_off};
 pub(crate) use routes::{TABLES, page};
 pub(crate) use settings::policy_names;
 pub use settings::{cidr, cidr_text};

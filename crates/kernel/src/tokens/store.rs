@@ -1,5 +1,6 @@
 use super::entry::{Parent, TokenEntry, TokenRow, TokenType};
 use super::expiry::{ExpiryKind, expiry_key};
+use super::revocation;
 use crate::barrier::Keys;
 use crate::effect::Effect;
 use crate::error::Error;
@@ -245,6 +246,9 @@ pub(crate) enum Children {
     Orphan,
 }
 
+/// Tokens that go in one commit with the one above them; the children of more than that go in the background.
+const TREE_AT_ONCE_MAX: usize = 128;
+
 /// Removes a token and all that was made under it. Returns the rows that went, so that their leases and cubbyholes go
 /// with them.
 pub(crate) fn revoke_tree(
@@ -257,10 +261,18 @@ pub(crate) fn revoke_tree(
     let mut waiting = vec![Parent { namespace, row }];
     while let Some(at) = waiting.pop() {
         let Some(entry) = read(tx, at.namespace, at.row)? else { continue };
-        let below = children_of(tx, at)?;
         match children {
-            Children::Revoke => waiting.extend(below),
-            Children::Orphan => below.into_iter().try_for_each(|child| orphan(tx, at, child))?,
+            Children::Revoke => {
+                let room = TREE_AT_ONCE_MAX.saturating_sub(gone.len() + waiting.len());
+                let below = children_of(tx, at, room + 1)?;
+                match below.len() > room {
+                    true => revocation::leave_children(tx, at)?,
+                    false => waiting.extend(below),
+                }
+            }
+            Children::Orphan => {
+                children_of(tx, at, usize::MAX)?.into_iter().try_for_each(|child| orphan(tx, at, child))?;
+            }
         }
         remove(tx, at, &entry)?;
         gone.push((at.namespace, at.row));
@@ -268,7 +280,14 @@ pub(crate) fn revoke_tree(
     Ok(gone)
 }
 
-fn children_of(tx: &mut Tx<'_>, parent: Parent) -> Result<Vec<Parent>, Error> {
+/// Takes a child out of its parent's list.
+pub(super) fn forget_child(tx: &mut Tx<'_>, parent: Parent, child: Parent) -> Result<(), Error> {
+    let key = child_key(tx, parent, child.namespace, child.row);
+    tx.delete(&key)
+}
+
+/// Up to `limit` children.
+pub(super) fn children_of(tx: &mut Tx<'_>, parent: Parent, limit: usize) -> Result<Vec<Parent>, Error> {
     let prefix = children_key(tx, parent);
     let mut children = Vec::new();
     tx.entries(&prefix, &mut |rest, _| {
@@ -277,7 +296,7 @@ fn children_of(tx: &mut Tx<'_>, parent: Parent) -> Result<Vec<Parent>, Error> {
         {
             children.push(Parent { namespace: u64::from_be_bytes(*namespace), row: TokenRow(row) });
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(if children.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     Ok(children)
 }

@@ -23,7 +23,8 @@
 //! they stand in. A comment's container, and so its path, is the innermost map or list that is open where it stands:
 //!
 //! * YAML: by its column, as go-yaml attaches it: a comment that stands deeper than the keys of the map around it
-//!   belongs to the block before it; a comment after a value on its line to the map or list of that value.
+//!   belongs to the block before it; a comment after a value on its line to the map or list of that value, and after
+//!   `key: {…}` to what is between those brackets.
 //! * INI: a section is a map in the part's map; a comment before a section's header belongs to that section.
 //! * TOML: a table is a map; a comment before a header belongs to the table above it.
 //!

@@ -136,6 +136,11 @@ impl Place<'_> {
         if is_dash && matches!(node.kind, Kind::Map | Kind::List) && node.style == Style::Block {
             return previous;
         }
+        // `key: {…} # comment`: sops takes it into the collection, but not in `- {…} # comment`.
+        let is_collection = node.style == Style::Flow && matches!(node.kind, Kind::Map | Kind::List);
+        if is_collection && node.key.is_some() {
+            return previous;
+        }
         node.parent.unwrap_or_else(|| self.part())
     }
 

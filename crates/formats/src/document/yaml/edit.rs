@@ -234,7 +234,7 @@ fn into_empty(document: &Document, node: Node<'_>, entry: &Entry<'_>) -> Result<
         Some(key) => Value::map([(key, entry.value.duplicate())]),
         None => Value::List(vec![entry.value.duplicate()]),
     };
-    if node.children().next().is_some() {
+    if node.children().any(|child| child.data().span.end <= node.data().span.end) {
         return Err(node.impossible("there are comments in these empty brackets"));
     }
     replace(document, node, &value)
@@ -357,10 +357,12 @@ pub(in crate::document) fn replace(
     let end = if is_inline { data.span.end() } else { lines::end(text, extent(tree, node.id())) };
     // A comment on the key's line that is not about what is replaced stays there.
     let head_end = lines::end(text, if is_inline { end } else { head });
-    let comment = text.get(if is_inline { end } else { head }..head_end).and_then(|rest| {
-        let comment = node.parent()?.children().find(|child| {
+    let behind = if is_inline { end } else { head };
+    let comment = text.get(behind..head_end).and_then(|rest| {
+        let own = node.children().filter(|_| is_inline);
+        let comment = node.parent()?.children().chain(own).find(|child| {
             let at = child.data().lead as usize;
-            matches!(child.kind(), Kind::Comment(Placement::Trailing)) && head <= at && at < head_end
+            matches!(child.kind(), Kind::Comment(Placement::Trailing)) && behind <= at && at < head_end
         })?;
         (!rest.trim().is_empty()).then_some(comment)
     });

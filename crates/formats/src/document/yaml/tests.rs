@@ -83,7 +83,7 @@ fn comments_belong_where_go_yaml_puts_them() {
     0:k.l.a Int "1"
     0:k.l Trailing# flow
     0:k.l.b Int "2"
-    0:k Trailing# on l
+    0:k.l Trailing# on l
     0: Line# end
     "#);
 }
@@ -239,6 +239,7 @@ fn trees_are_replaced_whole() {
     check_set("- p: 1\n  q: 2\n- r\n", "0", map(), "- x: 1\n  w:\n    - z\n- r\n");
     check_set("a: # c\n  b: 1\nd: 2\n", "a", Value::string("s"), "a: s # c\nd: 2\n");
     check_set("a: [1, {b: 2}]\n", "a/1", map(), "a: [1, {x: 1, w: [z]}]\n");
+    check_set("a: [1, # p\n  2] # q\n", "a", map(), "a: # q\n    x: 1\n    w:\n        - z\n");
     check_set("a: 1\n", "", map(), "x: 1\nw:\n    - z\n");
 }
 

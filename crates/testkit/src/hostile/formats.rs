@@ -4,6 +4,7 @@ use super::Target;
 use strongroom_formats::document::{
     ChangeError, Document, Kind, Limits, Node, NodeId, Place, Rewrite, Scalar, Syntax, Value,
 };
+use strongroom_formats::sops::{Cipher, Encrypted, Format, Verification, parse_path};
 use strongroom_secret::SecretString;
 
 pub const TARGETS: &[Target] = &[
@@ -41,7 +42,29 @@ pub const TARGETS: &[Target] = &[
         ],
         run: ini,
     },
+    Target {
+        name: "sops",
+        examples: &[
+            "{\"bar\": \"ENC[AES256_GCM,data:oYyi,iv:MyIDYbT718JRr11QtBkcj3Dwm4k1aCGZBVeZf0EyV8o=,tag:t5z2Z023Up0kxwCgw1gNxg==,type:str]\", \"sops\": {\"age\": [{\"recipient\": \"age1notarealrecipient\", \"enc\": \"x\"}], \"shamir_threshold\": 1, \"lastmodified\": \"2026-01-01T00:00:00Z\", \"mac\": \"\", \"mac_only_encrypted\": true, \"encrypted_regex\": \"^bar\", \"version\": \"3.13.3\"}}",
+            "# c\nbar=ENC[AES256_GCM,data:oYyi,iv:MyIDYbT718JRr11QtBkcj3Dwm4k1aCGZBVeZf0EyV8o=,tag:t5z2Z023Up0kxwCgw1gNxg==,type:str]\nsops_age__list_0__map_enc=x\nsops_age__list_0__map_recipient=age1notarealrecipient\nsops_key_groups__list_0__map_kms__list_0__map_context__map_a=b\nsops_lastmodified=2026-01-01T00:00:00Z\nsops_mac=\nsops_version=3.13.3\n",
+        ],
+        run: sops,
+    },
 ];
+
+/// A file in every format, opened with a data key that fits the examples.
+pub fn sops(bytes: &[u8]) {
+    for format in Format::ALL {
+        let Ok(encrypted) = Encrypted::read(format, bytes) else { continue };
+        let Some(cipher) = Cipher::new(&[b'f'; 32]) else { continue };
+        if let Ok(opened) = encrypted.open_for_edit(cipher, Verification::Ignored) {
+            let _ = opened.write_plain();
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = parse_path(text);
+    }
+}
 
 pub fn json(bytes: &[u8]) {
     document(Syntax::Json, bytes);

@@ -146,6 +146,7 @@ fn list(call: &mut Call<'_>) -> Result<Response, Error> {
     let namespace = call.namespace.id();
     let mut names: BTreeSet<String> =
         leases::children(&mut call.tx, namespace, &prefix)?.into_iter().collect();
+    hide_ended(call, &prefix, &mut names)?;
     for (path, row) in tokens::below_path(&mut call.tx, namespace, &prefix, LOOKED_AT_MAX)? {
         let id = token_lease_id(&path, row);
         let rest = id.strip_prefix(prefix.as_str()).unwrap_or_default().trim_start_matches('/');
@@ -155,6 +156,27 @@ fn list(call: &mut Call<'_>) -> Result<Response, Error> {
         });
     }
     Response::keys(tokens::page(call.fields(), names.into_iter().collect())?)
+}
+
+/// What a disabled mount handed out is over, though taking it back may be under way: a mount that has come in its place
+/// does not show it.
+fn hide_ended(call: &mut Call<'_>, prefix: &str, names: &mut BTreeSet<String>) -> Result<(), Error> {
+    let retiring: Vec<u64> = call.namespace.retiring.iter().map(|mount| mount.record.id).collect();
+    if retiring.is_empty() {
+        return Ok(());
+    }
+    let namespace = call.namespace.id();
+    for name in std::mem::take(names) {
+        let path = format!("{prefix}/{name}");
+        for id in leases::below(&mut call.tx, namespace, path.trim_matches('/'), LOOKED_AT_MAX)? {
+            let lease = leases::read(&mut call.tx, namespace, &id)?;
+            if lease.is_some_and(|lease| !retiring.contains(&lease.mount)) {
+                names.insert(name);
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn renew(call: &mut Call<'_>) -> Result<Response, Error> {

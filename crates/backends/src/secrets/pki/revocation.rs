@@ -140,13 +140,14 @@ fn record_revocation(
     issuer: &IssuerRecord,
 ) -> Result<RevokedRecord, Error> {
     let record = RevokedRecord {
+        serial: certificate.serial().to_vec(),
         at: Timestamp::from_seconds(call.now.seconds()),
         expires: certificate.not_after(),
         issuer: issuer.id.clone(),
     };
     // The certificate is kept even if its role keeps none: what is revoked must be known.
     store::put_certificate(call, certificate)?;
-    store::put_revocation(call, certificate.serial(), &record)?;
+    store::put_revocation(call, &record)?;
     let settings = settings::crl(call)?;
     if !settings.auto_rebuild && !settings.disable {
         rebuild(call, issuer, &settings)?;
@@ -240,8 +241,8 @@ fn revoked_by(call: &mut Call<'_>, issuer: &IssuerRecord, since: Timestamp) -> R
     let now = call.now;
     Ok(store::revocations(call)?
         .into_iter()
-        .filter(|(_, record)| record.issuer == issuer.id && record.at >= since && record.expires > now)
-        .map(|(serial, record)| Revoked { serial, at: record.at })
+        .filter(|record| record.issuer == issuer.id && record.at >= since && record.expires > now)
+        .map(|record| Revoked { serial: record.serial, at: record.at })
         .collect())
 }
 

@@ -150,6 +150,8 @@ impl LeafNotAfter {
 /// What is known of a revoked certificate.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RevokedRecord {
+    #[serde(with = "hex")]
+    pub serial: Vec<u8>,
     pub at: Timestamp,
     pub expires: Timestamp,
     /// The issuer's id; empty where it is no longer known.
@@ -540,12 +542,8 @@ pub(super) fn revocation(call: &mut Call<'_>, serial: &[u8]) -> Result<Option<Re
     call.tx.record(&key)
 }
 
-pub(super) fn put_revocation(
-    call: &mut Call<'_>,
-    serial: &[u8],
-    record: &RevokedRecord,
-) -> Result<(), Error> {
-    let key = call.tx.id_key(&call.table(REVOKED), serial);
+pub(super) fn put_revocation(call: &mut Call<'_>, record: &RevokedRecord) -> Result<(), Error> {
+    let key = call.tx.id_key(&call.table(REVOKED), &record.serial);
     call.tx.put_record(&key, record)
 }
 
@@ -554,19 +552,8 @@ pub(super) fn remove_revocation(call: &mut Call<'_>, serial: &[u8]) -> Result<()
     call.tx.delete(&key)
 }
 
-/// Everything that was revoked, by serial number.
-pub(super) fn revocations(call: &mut Call<'_>) -> Result<Vec<(Vec<u8>, RevokedRecord)>, Error> {
+/// Everything that was revoked.
+pub(super) fn revocations(call: &mut Call<'_>) -> Result<Vec<RevokedRecord>, Error> {
     let table = call.table(REVOKED);
-    let mut found = Vec::new();
-    let mut serials = Vec::new();
-    call.tx.entries(&table, &mut |serial, _| {
-        serials.push(serial.to_vec());
-        Ok(ControlFlow::Continue(()))
-    })?;
-    for serial in serials {
-        if let Some(record) = revocation(call, &serial)? {
-            found.push((serial, record));
-        }
-    }
-    Ok(found)
+    call.tx.records(&table)
 }

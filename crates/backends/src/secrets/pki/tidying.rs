@@ -1,6 +1,6 @@
 //! `tidy`: what is over is removed, asked for or by itself, a piece at a time.
 
-use super::store::{self, damaged, parse_serial};
+use super::store::{self, damaged};
 use super::{revocation, settings};
 use crate::answer::object;
 use serde::{Deserialize, Serialize};
@@ -259,17 +259,13 @@ fn bucket(call: &mut Call<'_>, state: &mut State) -> Result<usize, Error> {
 
 /// Revocations whose issuer is gone no longer name it.
 fn forget_lost_issuers(call: &mut Call<'_>, first: u8, issuers: &[String]) -> Result<(), Error> {
-    for text in store::revoked_serials(call)? {
-        let serial = parse_serial(&text)?;
-        if serial.first() != Some(&first) {
-            continue;
-        }
-        if let Some(mut record) = store::revocation(call, &serial)?
+    for mut record in store::revocations(call)? {
+        if record.serial.first() == Some(&first)
             && !record.issuer.is_empty()
             && !issuers.contains(&record.issuer)
         {
             record.issuer.clear();
-            store::put_revocation(call, &serial, &record)?;
+            store::put_revocation(call, &record)?;
         }
     }
     Ok(())

@@ -161,20 +161,20 @@ const fn route(
     Route { pattern, summary, access: Access::Token, fields, methods, exists: None }
 }
 
-const fn encrypting(pattern: &'static str, fields: &'static [Field], methods: &'static [Method]) -> Route {
-    Route {
-        pattern,
-        summary: "Encrypt; a key that is not there is made.",
-        access: Access::Token,
-        fields,
-        methods,
-        exists: Some(keys::exists),
-    }
+/// Where a key that is not there may be made: policy tells `create` from `update`.
+const fn making(
+    pattern: &'static str,
+    summary: &'static str,
+    fields: &'static [Field],
+    methods: &'static [Method],
+) -> Route {
+    Route { pattern, summary, access: Access::Token, fields, methods, exists: Some(keys::exists) }
 }
 
 const ROUTES: &[Route] = &[
-    encrypting(
+    making(
         "encrypt/{name}",
+        "Encrypt; a key that is not there is made.",
         &[NAME, PLAINTEXT, CONTEXT, ASSOCIATED_DATA, KEY_VERSION, BATCH, PARTIAL_CODE, TYPE, CONVERGENT],
         &[look_up_or_write(encryption::encrypt, "Encrypt one plaintext or many.")],
     ),
@@ -222,8 +222,9 @@ const ROUTES: &[Route] = &[
         &[look_up(tools::random, "Make them.")],
     ),
     route("keys/?", "The keys.", &[AFTER, LIMIT], &[list(keys::list, "List their names.")]),
-    encrypting(
+    making(
         "keys/{name}",
+        "A key.",
         &[
             NAME,
             TYPE,

@@ -312,13 +312,14 @@ fn wrapped(path: &[Step], value: &Value) -> Option<Value> {
     }
 }
 
-/// The text with sorted splices made; nothing if two overlap.
+/// The text with sorted splices made; nothing if two overlap, or one ends before it begins.
 fn spliced(text: &str, splices: &[Splice]) -> Option<SecretString> {
     let grown: usize = splices.iter().map(|splice| splice.text.expose().len()).sum();
     // Room for all of it at once: a string that grows leaves copies of secrets behind.
     let mut result = String::with_capacity(text.len() + grown);
     let mut from = 0;
     for splice in splices {
+        text.get(splice.span.range())?;
         result.push_str(text.get(from..splice.span.start())?);
         result.push_str(splice.text.expose());
         from = splice.span.end();

@@ -245,7 +245,7 @@ pub(super) fn scalar(data: &NodeData, raw: &str) -> Scalar {
     }
 }
 
-/// Appends a string in quotes, as Go's encoder without HTML escapes writes it.
+/// Appends a string in quotes, as Go's encoder writes it, but for `<`, `>` and `&`, which stay as they are.
 pub(super) fn write_string(out: &mut String, text: &str) {
     out.push('"');
     for character in text.chars() {

@@ -23,7 +23,10 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Tree, Fault> {
     let body = text.get(offset..).unwrap_or_default();
     if let Err(error) = ::toml::de::DeTable::parse(body) {
         let at = offset + error.span().map_or(body.len(), |span| span.start);
-        return Err(Fault::new(at, error.message().to_owned()));
+        let key = error.span().and_then(|span| body.get(span)).filter(|_| error.message() == "duplicate key");
+        let what =
+            key.map_or_else(|| error.message().to_owned(), |key| format!("the key {key} stands here twice"));
+        return Err(Fault::new(at, what));
     }
     let tokens = Source::new(body).lex().into_vec();
     let mut reader = Reader::new(text, offset, limits)?;

@@ -150,6 +150,10 @@ pub enum Command {
     Guard(commands::project::guard::GuardCommand),
     /// Let this project's manifest reach hosts and run commands
     Trust(commands::project::guard::TrustArgs),
+    /// Print what puts a project's values into a shell while one is in its folder
+    Hook(commands::project::hook::HookArgs),
+    #[command(hide = true)]
+    HookEnv(commands::project::hook::HookEnvArgs),
     /// .env files: list, get, set, unset, run, lint
     #[command(subcommand)]
     Dotenv(commands::dotenv::DotenvCommand),

@@ -26,7 +26,6 @@ pub struct ProjectSettings<'a> {
     pub manifest: Option<PathBuf>,
     pub quiet: bool,
     pub yes: bool,
-    #[allow(dead_code, reason = "its users land after it")]
     pub offline: bool,
     pub locked: bool,
 }

@@ -4,11 +4,13 @@ mod git;
 
 pub use git::{Tracked, ignored_patterns_missing, tracked};
 
-use crate::manifest::{Environment, Manifest, PROCESS, Problem, ProblemKind, did_you_mean};
+use crate::files;
+use crate::manifest::{Environment, Location, Manifest, PROCESS, Problem, ProblemKind, did_you_mean};
 use crate::provider::{Reach, Setting};
 use crate::resolve::Opened;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use strongroom_formats::dotenv::{self, BYTES_MAX, Dialect, Document};
 use strongroom_secret::Timestamp;
 
 /// What is looked at.
@@ -40,10 +42,23 @@ pub fn of_declarations(report: &Report<'_>) -> Vec<Problem> {
 pub fn of_files(report: &Report<'_>) -> Vec<Problem> {
     let files = plain_files(report.manifest);
     let mut problems: Vec<Problem> = files.iter().filter_map(|file| readable_by_others(file)).collect();
+    problems.extend(files.iter().flat_map(|file| of_lines(file)));
     if report.manifest.guard.gitignore {
         problems.extend(git::problems(&report.manifest.folder, &files));
     }
     problems
+}
+
+/// Paths that the settings of an environment's providers name, as far as they can be files: what `run --watch` watches.
+pub fn named_files(manifest: &Manifest, environment: &Environment) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for provider in environment.order.iter().filter_map(|name| manifest.providers.get(name)) {
+        for text in provider.settings.get("path").into_iter().flat_map(texts) {
+            let text = text.replace("{env}", &environment.name).replace("{project}", &manifest.project);
+            files.push(manifest.folder.join(text));
+        }
+    }
+    files
 }
 
 /// Files that hold values in clear: `.env` files, and settings files that providers name.
@@ -90,6 +105,20 @@ fn is_env_file(name: &str) -> bool {
         Some(rest) => rest.starts_with('.') && !rest.split('.').any(|part| harmless.contains(&part)),
         None => false,
     }
+}
+
+/// What a reader of a `.env` file would want to know of its lines.
+fn of_lines(path: &Path) -> Vec<Problem> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let bytes = files::read(path, BYTES_MAX as u64).ok().filter(|_| is_env_file(name));
+    // A file that cannot be read at all is its provider's to complain about.
+    let document = bytes.and_then(|bytes| Document::from_bytes(bytes.expose(), Dialect::Python).ok());
+    let mut problems = Vec::new();
+    for (line, issue) in document.iter().flat_map(dotenv::problems) {
+        let location = Location { path: path.to_owned(), line, column: 1, snippet: None };
+        problems.push(Problem::warning(ProblemKind::Provider, issue.to_string()).at(location));
+    }
+    problems
 }
 
 fn readable_by_others(path: &Path) -> Option<Problem> {

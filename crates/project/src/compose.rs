@@ -63,7 +63,9 @@ impl Encoding {
     }
 }
 
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What every part of a URL takes as it is.
+pub(crate) const UNRESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The value is not UTF-8, and the encoding is one of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

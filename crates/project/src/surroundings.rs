@@ -18,6 +18,13 @@ impl Variables {
         Self(named.map(|(name, value)| (name, SecretBytes::new(value.into_vec()))).collect())
     }
 
+    /// All but some.
+    #[must_use]
+    pub fn without(mut self, names: &[String]) -> Self {
+        self.0.retain(|name, _| !names.contains(name));
+        self
+    }
+
     /// The value as it is, which may be empty.
     pub fn bytes(&self, name: &str) -> Option<&SecretBytes> {
         self.0.get(name)

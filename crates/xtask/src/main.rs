@@ -10,6 +10,7 @@ mod crash;
 mod dotenv;
 mod http;
 mod hvac;
+mod instructions;
 mod interop;
 mod outcome;
 mod process;

@@ -2,7 +2,7 @@
 
 use crate::outcome::Outcome;
 use crate::tools::{self, Profile};
-use crate::{crash, dotenv, hvac, interop, sops, tidy};
+use crate::{crash, dotenv, hvac, instructions, interop, sops, tidy};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::io::{BufRead, BufReader};
@@ -42,6 +42,8 @@ enum Part {
     Providers,
     /// A short crash loop and a full disk.
     Crash,
+    /// What starting a program costs, in instructions.
+    Instructions,
 }
 
 const ALL: [Part; 10] = [
@@ -55,6 +57,8 @@ const ALL: [Part; 10] = [
     Part::Hvac,
     Part::Interop,
     Part::Crash,
+    Part::Crash,
+    Part::Instructions,
 ];
 
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
@@ -92,6 +96,7 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
             with_server("the hvac suite", |binary| hvac::run(&hvac::Options::of_binary(binary.to_owned())))
         }
         Part::Interop => with_server("the checks against another implementation", interop::run),
+        Part::Instructions => instructions::run(),
         Part::Crash => with_server("the crash loop", |binary| {
             let mut outcome = crash::run(&crash::Options::short(binary.to_owned(), false))?;
             outcome += crash::run(&crash::Options::short(binary.to_owned(), true))?;

@@ -44,6 +44,8 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Generate(args) => project::generate::run(context, &args),
         Command::Doctor(args) => project::doctor::run(context, &args),
         Command::Guard(command) => project::guard::guard(context, &command),
+        Command::Hook(args) => project::hook::run(context, &args),
+        Command::HookEnv(args) => project::hook::hook_env(context, &args),
         Command::Trust(args) => project::guard::trust(context, &args),
         Command::Status => status::run(context),
         Command::Login(args) => login::run(context, &args),

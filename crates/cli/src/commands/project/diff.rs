@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use std::process::ExitCode;
 use strongroom_project::manifest::ProblemKind;
-use strongroom_project::resolve::{Depth, Request, Resolution, Selection, resolve};
+use strongroom_project::resolve::{Depth, Resolution, Selection, resolve};
 
 #[derive(Args)]
 #[command(after_help = "Exit codes: 0 nothing differs, 1 something does.")]
@@ -57,8 +57,8 @@ pub fn run(context: &Context, args: &DiffArgs) -> Result<ExitCode, Failure> {
 fn of(session: &Session<'_>, name: &str) -> Result<Resolution, Failure> {
     let environment = session.in_environment(name)?;
     let opened = session.providers_of(&environment)?;
-    let request = Request { selection: Selection::All, depth: Depth::First, pins: None, now: session.now() };
-    let resolution = resolve(&session.manifest, &environment, &opened, &request);
+    let resolution =
+        resolve(&session.manifest, &environment, &opened, &session.request(Selection::All, Depth::First));
     let harmless = [ProblemKind::Missing, ProblemKind::Invalid, ProblemKind::Expired];
     let fatal: Vec<_> =
         resolution.problems.iter().filter(|problem| !harmless.contains(&problem.kind)).cloned().collect();

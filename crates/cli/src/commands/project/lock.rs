@@ -121,7 +121,7 @@ pub fn locked(
         return Err(Failure::new(Kind::Integrity, message).hint("`strongroom lock` writes it down"));
     }
     let pins = |name: &str, provider: &str| lock.pin(&environment.name, name, provider);
-    let request = Request { selection, depth: Depth::First, pins: Some(&pins), now: session.now() };
+    let request = Request { pins: Some(&pins), ..session.request(selection, Depth::First) };
     let resolution = session.complete(resolve(&session.manifest, environment, opened, &request))?;
     let key = key(environment, opened)?;
     let drift = lock.drift(&session.manifest, environment, &resolution, key.as_ref());
@@ -134,8 +134,7 @@ pub fn locked(
 }
 
 fn resolve_in(session: &Session<'_>, environment: &Environment, opened: &Opened) -> Resolution {
-    let request = Request { selection: Selection::All, depth: Depth::First, pins: None, now: session.now() };
-    resolve(&session.manifest, environment, opened, &request)
+    resolve(&session.manifest, environment, opened, &session.request(Selection::All, Depth::First))
 }
 
 /// The key that the environment's own providers keep.

@@ -10,6 +10,7 @@ pub mod export;
 pub mod generate;
 pub mod get;
 pub mod guard;
+pub mod hook;
 pub mod import;
 pub mod init;
 pub mod list;
@@ -25,10 +26,10 @@ use crate::system::{SystemClock, SystemEntropy};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use strongroom_project::Surroundings;
 use strongroom_project::manifest::{Environment, FILE_NAME, Manifest, Problem, suggestion};
-use strongroom_project::resolve::{Depth, Opened, Request, Resolution, Selection, resolve};
+use strongroom_project::resolve::{Depth, Hosts, Opened, Request, Resolution, Selection, resolve};
 use strongroom_project::trust::{TrustStore, reaches};
+use strongroom_project::{Surroundings, Variables};
 use strongroom_secret::{Clock, Timestamp};
 
 /// A project on its way through one command.
@@ -73,10 +74,15 @@ impl<'a> Session<'a> {
         self.providers_of(&self.environment)
     }
 
+    /// What to ask of providers, as the flags say.
+    pub fn request<'r>(&self, selection: Selection<'r>, depth: Depth) -> Request<'r> {
+        let hosts = if self.context.project().offline { Hosts::LeftAlone } else { Hosts::Asked };
+        Request { selection, depth, pins: None, now: self.now(), hosts }
+    }
+
     /// Resolves, and says what is odd. Errors are in the resolution.
     pub fn resolve(&self, opened: &Opened, selection: Selection<'_>, depth: Depth) -> Resolution {
-        let request = Request { selection, depth, pins: None, now: self.now() };
-        resolve(&self.manifest, &self.environment, opened, &request)
+        resolve(&self.manifest, &self.environment, opened, &self.request(selection, depth))
     }
 
     /// Resolves, and fails with all that is wrong.
@@ -178,12 +184,21 @@ pub fn manifest_path(context: &Context) -> Result<PathBuf, Failure> {
 
 pub fn surroundings(context: &Context, folder: PathBuf) -> Arc<Surroundings> {
     Arc::new(Surroundings {
-        variables: Process::variables(),
+        variables: own_variables(),
         home: context.environment.home().cloned(),
         folder,
         clock: Arc::new(SystemClock::new()),
         entropy: Arc::new(SystemEntropy),
     })
+}
+
+/// The process environment without what the shell hook has put there: those values have their own source.
+fn own_variables() -> Variables {
+    let all = Process::variables();
+    match all.text(hook::STATE).map(hook::State::of) {
+        None => all,
+        Some(state) => all.without(&state.names),
+    }
 }
 
 /// `$XDG_CONFIG_HOME/strongroom/trust.json`, else below `~/.config`.

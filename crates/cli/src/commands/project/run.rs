@@ -1,6 +1,7 @@
 //! `run` with the manifest: resolve, check, inject, and become the program.
 
 mod files;
+mod supervise;
 
 use super::Session;
 use crate::commands::run::{Inherit, become_program};
@@ -12,8 +13,10 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
+use std::time::Duration;
 use strongroom_project::manifest::{Delivery, suggestion};
 use strongroom_project::resolve::{Resolution, Selection};
+use strongroom_secret::parse_duration;
 
 #[derive(Args)]
 #[command(next_help_heading = "With the project's manifest")]
@@ -24,6 +27,15 @@ pub struct ProjectRunArgs {
     /// How secrets with as = "file" are given: in memory, or as files that go with the program
     #[arg(long, value_enum, default_value = "memory", conflicts_with = "from")]
     files: FileKind,
+    /// Take secret values out of what the program prints: as they are, in base64, URLs and JSON
+    #[arg(long, conflicts_with = "from")]
+    redact: bool,
+    /// Start the program again when values change
+    #[arg(long, conflicts_with = "from")]
+    watch: bool,
+    /// How long a program may take to end before it is killed, with --watch
+    #[arg(long, default_value = "10s", value_name = "DURATION", requires = "watch")]
+    grace: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,6 +46,28 @@ pub enum FileKind {
     Temporary,
 }
 
+/// What is to be run, and how.
+pub struct Plan<'a> {
+    pub words: &'a [OsString],
+    pub inherit: Inherit,
+    pub scope: Option<&'a str>,
+    pub files: FileKind,
+    pub redact: bool,
+    pub watch: bool,
+    pub grace: Duration,
+}
+
+impl Plan<'_> {
+    pub fn selection(&self) -> Selection<'_> {
+        self.scope.map_or(Selection::All, Selection::Scope)
+    }
+
+    /// Whether something is left to do while the program runs.
+    fn stays(&self) -> bool {
+        self.redact || self.watch || self.files == FileKind::Temporary
+    }
+}
+
 pub fn run(
     context: &Context,
     args: &ProjectRunArgs,
@@ -41,16 +75,23 @@ pub fn run(
     words: &[OsString],
 ) -> Result<ExitCode, Failure> {
     let session = Session::open(context)?;
-    let selection = match &args.scope {
-        Some(scope) => {
-            insist_on_scope(&session, scope)?;
-            Selection::Scope(scope)
-        }
-        None => Selection::All,
+    if let Some(scope) = &args.scope {
+        insist_on_scope(&session, scope)?;
+    }
+    let plan = Plan {
+        words,
+        inherit,
+        scope: args.scope.as_deref(),
+        files: args.files,
+        redact: args.redact,
+        watch: args.watch,
+        grace: parse_duration(&args.grace).map_err(|error| Failure::usage(format!("--grace: {error}")))?,
     };
-    let resolution = session.values(selection)?;
-    let files = SecretFiles::in_memory();
-    let injected = Injected::new(&session, args.scope.as_deref(), &resolution, files)?;
+    let resolution = session.values(plan.selection())?;
+    if plan.stays() || supervise::has_leases(&resolution) {
+        return supervise::supervise(&session, &plan, resolution);
+    }
+    let injected = Injected::new(&session, plan.scope, &resolution, SecretFiles::in_memory())?;
     Err(become_program(words, inherit, &injected.withheld, injected.variables()))
 }
 

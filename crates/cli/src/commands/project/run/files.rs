@@ -11,7 +11,6 @@ use strongroom_secret::SecretBytes;
 use tempfile::TempDir;
 
 /// The files of one program. Dropping this ends them.
-#[allow(dead_code, reason = "the users of folders land after it")]
 pub enum SecretFiles {
     Memory(Vec<OwnedFd>),
     Folder(TempDir),
@@ -22,7 +21,6 @@ impl SecretFiles {
         Self::Memory(Vec::new())
     }
 
-    #[allow(dead_code, reason = "its users land after it")]
     /// In `parent`, which should be in memory: `$XDG_RUNTIME_DIR`.
     pub fn in_folder(parent: PathBuf) -> Result<Self, Failure> {
         let failed = |error| Failure::other(format!("cannot make a folder in {}: {error}", parent.display()));

@@ -231,7 +231,7 @@ fn a_manifest_that_runs_programs_is_asked_about_first() {
     let manifest = MANIFEST.replace("\"dotenv\"]", "\"tool\"]");
     let marker = project.path().join("ran");
     let provider = format!(
-        "[provider]\ntool = {{ type = \"command\", command = [\"touch\", {:?}] }}\n",
+        "[provider]\ntool = {{ type = \"command\", run = [\"touch\", {:?}, \"{{name}}\"] }}\n",
         marker.to_str().unwrap()
     );
     project.write("strongroom.toml", &(manifest + &provider));

@@ -28,7 +28,10 @@ pub(crate) fn run() -> Result<Outcome> {
         let words: &[&str] = if scenario == "version" { &["version"] } else { &["run", "--", "./not-there"] };
         let counted = count(&binary, words, folder.path())?;
         let fits = counted <= budget + budget * SLACK_PERCENT / 100;
-        println!("{scenario}: {counted} instructions, budget {budget}{}", if fits { "" } else { ": TOO MANY" });
+        println!(
+            "{scenario}: {counted} instructions, budget {budget}{}",
+            if fits { "" } else { ": TOO MANY" }
+        );
         outcome += Outcome::of_check(fits);
     }
     Ok(outcome)

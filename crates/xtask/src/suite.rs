@@ -57,8 +57,6 @@ const ALL: [Part; 10] = [
     Part::Hvac,
     Part::Interop,
     Part::Crash,
-    Part::Crash,
-    Part::Instructions,
 ];
 
 pub(crate) fn run(options: &Options) -> Result<Outcome> {

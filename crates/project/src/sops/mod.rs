@@ -10,7 +10,7 @@ pub mod recipients;
 mod verbs;
 
 pub use error::SopsError;
-pub use keys::{Conversation, DecryptionOrder, Keys, vault_client};
+pub use keys::{Conversation, DecryptionOrder, Keys, NewIdentity, vault_client};
 pub use merge::{Merged, merge};
 pub use verbs::{
     Difference, KeyChange, NewFile, change_keys, differences, encrypt, open, open_for_edit, open_new,

@@ -54,6 +54,8 @@ pub enum SopsCommand {
     ExecEnv(ExecEnvArgs),
     /// Run a command with the decrypted file in a pipe
     ExecFile(ExecFileArgs),
+    /// Make an age key where it is looked for, and print its recipient
+    Keygen(super::keygen::KeygenArgs),
     /// Who can decrypt a file: list them, add to them, remove from them
     #[command(subcommand)]
     Recipients(RecipientsCommand),

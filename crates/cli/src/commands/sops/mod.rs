@@ -5,6 +5,7 @@ mod crypt;
 mod edit;
 mod exec;
 mod git;
+pub mod keygen;
 mod keys;
 mod many;
 mod publish;
@@ -45,6 +46,7 @@ pub fn perform(session: &Session, command: &SopsCommand) -> Result<ExitCode, Fai
         SopsCommand::Publish(args) => publish::publish(session, args),
         SopsCommand::ExecEnv(args) => exec::with_variables(session, args),
         SopsCommand::ExecFile(args) => exec::with_file(session, args),
+        SopsCommand::Keygen(args) => keygen::generate(session, args),
         SopsCommand::Recipients(command) => keys::recipients(session, command),
         SopsCommand::Git(command) => git::run(session, command),
     }

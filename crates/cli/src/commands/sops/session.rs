@@ -88,6 +88,13 @@ impl Session {
         Ok(self.keys.get_or_init(|| keys))
     }
 
+    /// Where age keys are found without being named.
+    pub fn usual_keys_file(&self) -> Option<PathBuf> {
+        let xdg = self.surroundings.variables.text("XDG_CONFIG_HOME").map(PathBuf::from);
+        let folder = xdg.or_else(|| self.surroundings.in_home(".config"))?;
+        Some(folder.join("sops/age/keys.txt"))
+    }
+
     /// Our commands seal files; under the name `sops`, files stay as sops would write them.
     pub fn seal(&self) -> SealPolicy {
         match self.voice {

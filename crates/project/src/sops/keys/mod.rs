@@ -3,10 +3,12 @@
 
 mod age;
 mod cloud;
+mod generate;
 mod identities;
 mod pgp;
 mod transit;
 
+pub use generate::NewIdentity;
 pub use transit::client as vault_client;
 
 pub(crate) use age::check_recipient as check_age_recipient;

@@ -177,6 +177,15 @@ pub(crate) const NOW_SECONDS: i64 = 1_795_348_800;
 
 /// Surroundings with these variables, and a home folder that is the working folder too.
 pub(crate) fn surroundings(home: &Path, variables: &[(&str, &str)]) -> Arc<Surroundings> {
+    surroundings_at(NOW_SECONDS, home, variables)
+}
+
+/// As `surroundings`, at another time.
+pub(crate) fn surroundings_at(
+    now_seconds: i64,
+    home: &Path,
+    variables: &[(&str, &str)],
+) -> Arc<Surroundings> {
     #[expect(clippy::disallowed_methods, reason = "limits of time are tested in real time")]
     let start = Instant::now();
     let pairs = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
@@ -184,7 +193,7 @@ pub(crate) fn surroundings(home: &Path, variables: &[(&str, &str)]) -> Arc<Surro
         variables: Variables::from_pairs(pairs),
         home: Some(home.to_owned()),
         folder: home.to_owned(),
-        clock: Arc::new(TestClock { now: Timestamp::from_seconds(NOW_SECONDS), start }),
+        clock: Arc::new(TestClock { now: Timestamp::from_seconds(now_seconds), start }),
         entropy: Arc::new(TestEntropy),
     })
 }

@@ -11,6 +11,16 @@ pub(super) const RULES: &[Rule] = &[
     Rule::optional("retries", Shape::Number, "how often a request is repeated where that may help; 4"),
     Rule::optional("concurrency", Shape::Number, "requests under way at once; 16"),
     Rule::optional(
+        "cache",
+        Shape::Duration,
+        "how long a value is used again without asking, kept encrypted on disk; not at all",
+    ),
+    Rule::optional(
+        "stale",
+        Shape::Duration,
+        "with `cache`: how much longer it is used while the service does not answer; not at all",
+    ),
+    Rule::optional(
         "authorities",
         Shape::Text,
         "PEM file of the authorities to trust, instead of the system's",

@@ -1,3 +1,4 @@
+use super::cache::{CachePolicy, Cached};
 use super::{
     Provider, aws_parameter_store, aws_secrets_manager, azure_key_vault, command, file,
     google_secret_manager, heroku, process, remote, vault,
@@ -186,7 +187,11 @@ impl Kind {
             return Err(problems);
         }
         let checked = Checked { settings, keys };
-        (self.open)(&checked, surroundings).map_err(|problem| vec![problem])
+        let provider = (self.open)(&checked, surroundings).map_err(|problem| vec![problem])?;
+        let Some(fresh) = checked.duration("cache") else { return Ok(provider) };
+        let stale = checked.duration("stale").unwrap_or_default();
+        let identity = format!("{} {settings:?}", self.name);
+        Ok(Box::new(Cached::new(provider, CachePolicy { fresh, stale }, &identity, surroundings)))
     }
 
     fn unknown(&self, name: &str) -> SettingsError {

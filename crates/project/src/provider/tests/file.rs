@@ -1,11 +1,11 @@
 use super::{open_with, text};
 use crate::provider::{ErrorKind, Provider, Setting};
-use crate::sops::{Conversation, DecryptionOrder, Keys, NewFile, SealWish, encrypt};
+use crate::sops::{Conversation, DecryptionOrder, Keys, NewFile, encrypt};
 use crate::testing::surroundings;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use strongroom_formats::sops::{Draft, Format, Recipient};
+use strongroom_formats::sops::{Draft, Format, Recipient, SealPolicy};
 use strongroom_secret::SecretBytes;
 
 fn paths(names: &[&str]) -> Setting {
@@ -109,7 +109,7 @@ fn sops_files_open_change_and_stay_encrypted() {
         mac_scope: Default::default(),
     };
     let plain = b"db:\n    port: 5432\n    password: not-real\nlist:\n    - a\n";
-    let file = encrypt(Draft::read(Format::Yaml, plain).unwrap(), new, &keys, SealWish::Write).unwrap();
+    let file = encrypt(Draft::read(Format::Yaml, plain).unwrap(), new, &keys, SealPolicy::Write).unwrap();
     let path = home.path().join("dev.enc.yaml");
     fs::write(&path, file.expose()).unwrap();
     let open = |variables: &[(&str, &str)]| {

@@ -23,6 +23,9 @@ pub const PROGRAM: Program = Program { name: "sops", run };
 #[derive(Parser)]
 #[command(name = "sops", version = VERSION, subcommand_precedence_over_arg = false)]
 struct Line {
+    /// The file with the rules, instead of the nearest .sops.yaml
+    #[arg(long, global = true, env = "SOPS_CONFIG", hide_env = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     globals: SopsGlobals,
     #[command(subcommand)]
@@ -114,7 +117,8 @@ fn run(words: &[OsString], environment: &Environment) -> ExitCode {
 }
 
 fn perform_line(line: Line, environment: &Environment) -> Result<ExitCode, Failure> {
-    let session = Session::new(Voice::Sops, line.globals, environment)?;
+    let globals = SopsGlobals { rules: line.config, ..line.globals };
+    let session = Session::new(Voice::Sops, globals, environment)?;
     match line.command {
         Some(command) => perform(&session, &command),
         None => perform(&session, &line.old.command()?),
@@ -222,6 +226,11 @@ mod tests {
     }
 
     #[test]
+    fn no_flag_has_two_meanings() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
     fn old_forms_mean_verbs() {
         let command = |line: &str| parsed(line).old.command().unwrap();
         assert!(matches!(command("sops -d x.yaml"), SopsCommand::Decrypt(args) if !args.target.in_place));
@@ -239,7 +248,7 @@ mod tests {
     #[test]
     fn verbs_and_flags_of_go() {
         let line = parsed("sops --config c.yaml decrypt -input-type=json -output-type yaml x");
-        assert_eq!(line.globals.rules, Some(PathBuf::from("c.yaml")));
+        assert_eq!(line.config, Some(PathBuf::from("c.yaml")));
         assert!(
             matches!(line.command, Some(SopsCommand::Decrypt(args)) if args.formats.output_type.as_deref() == Some("yaml"))
         );

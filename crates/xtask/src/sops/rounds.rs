@@ -154,7 +154,7 @@ impl Rounds {
             Ok(output.stdout)
         };
         let name = "not-a-real-person <nobody@example.com>";
-        gpg(&["--batch", "--passphrase", "", "--quick-gen-key", name, "rsa2048", "default", "never"])?;
+        gpg(&["--batch", "--passphrase", "", "--quick-gen-key", name, "default", "default", "never"])?;
         let listed = String::from_utf8(gpg(&["--with-colons", "--fingerprint"])?)?;
         let fingerprint =
             listed.lines().find_map(|line| line.strip_prefix("fpr:::::::::")).context("no fingerprint")?;

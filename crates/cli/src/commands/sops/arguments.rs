@@ -6,8 +6,8 @@ use std::path::PathBuf;
 /// What holds for every verb.
 #[derive(Debug, Default, Args)]
 pub struct SopsGlobals {
-    /// The file with the rules, instead of the nearest .sops.yaml
-    #[arg(long = "config", global = true, env = "SOPS_CONFIG", hide_env = true, value_name = "FILE")]
+    /// The file with the rules, instead of the nearest .sops.yaml: each command line has a flag of its own for it.
+    #[arg(skip)]
     pub rules: Option<PathBuf>,
     /// In which order the keys of a group are tried
     #[arg(long, global = true, env = "SOPS_DECRYPTION_ORDER", hide_env = true, value_name = "age,pgp…")]

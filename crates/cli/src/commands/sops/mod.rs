@@ -16,10 +16,14 @@ use crate::failure::Failure;
 use arguments::{SopsCommand, SopsGlobals};
 use clap::Args;
 use session::{Session, Voice};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Args)]
 pub struct SopsArgs {
+    /// The file with the rules, instead of the nearest .sops.yaml
+    #[arg(long, global = true, env = "SOPS_CONFIG", hide_env = true, value_name = "FILE")]
+    rules: Option<PathBuf>,
     #[command(flatten)]
     globals: SopsGlobals,
     #[command(subcommand)]
@@ -27,7 +31,8 @@ pub struct SopsArgs {
 }
 
 pub fn run(context: &Context, args: SopsArgs) -> Result<ExitCode, Failure> {
-    let session = Session::new(Voice::Ours, args.globals, &context.environment)?;
+    let globals = SopsGlobals { rules: args.rules, ..args.globals };
+    let session = Session::new(Voice::Ours, globals, &context.environment)?;
     perform(&session, &args.command)
 }
 

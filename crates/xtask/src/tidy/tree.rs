@@ -38,8 +38,9 @@ impl Tree {
     pub(crate) fn product_sources(&self) -> impl Iterator<Item = (&str, &TextFile)> {
         self.files.iter().filter_map(|file| {
             let (folder, rest) = file.path.strip_prefix("crates/")?.split_once('/')?;
-            (rest.starts_with("src/") && rest.ends_with(".rs") && !rest.ends_with("/tests.rs"))
-                .then_some((folder, file))
+            let tests =
+                rest.contains("/tests/") || ["/tests.rs", "/testing.rs"].iter().any(|it| rest.ends_with(it));
+            (rest.starts_with("src/") && rest.ends_with(".rs") && !tests).then_some((folder, file))
         })
     }
 }

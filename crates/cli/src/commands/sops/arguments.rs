@@ -293,7 +293,7 @@ pub struct StatusArgs {
 #[derive(Subcommand)]
 pub enum GroupsCommand {
     /// Add a key group
-    Add(GroupAddArgs),
+    Add(Box<GroupAddArgs>),
     /// Delete a key group, by its number from 0
     Delete(GroupDeleteArgs),
 }

@@ -244,7 +244,11 @@ impl Drop for Data {
         match self {
             Self::Map(map) => map.values_mut().for_each(wipe),
             Self::Bytes { body, .. } => body.zeroize(),
-            Self::None | Self::Json(_) | Self::Plain(_) => {}
+            Self::Json(text) => {
+                let text: Box<str> = std::mem::replace(text, RawValue::NULL.to_owned()).into();
+                text.into_string().zeroize();
+            }
+            Self::None | Self::Plain(_) => {}
         }
     }
 }

@@ -18,3 +18,5 @@ pub use counters::{Counters, CountersSnapshot};
 pub use door::{Answer, Door, Handler, Options, PageHeaders};
 pub use forwarded::ForwardedFor;
 pub use listener::{Address, BindError, Listener};
+/// The look at a body before it is parsed; for fuzzing.
+pub use vault::json_limits;

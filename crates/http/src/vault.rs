@@ -4,7 +4,7 @@
 
 mod body;
 mod envelope;
-mod json_limits;
+pub mod json_limits;
 mod parse;
 mod path;
 mod query;

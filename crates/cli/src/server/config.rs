@@ -708,6 +708,29 @@ mod tests {
         }
     }
 
+    /// Mutated configurations are read or refused, and a refusal says something.
+    #[test]
+    fn hostile_files_are_read_or_refused() {
+        use strongroom_testkit::{SeededEntropy, hostile::mutated};
+        let hcl = "storage \"file\" { path = \"/data\" }\nlistener \"tcp\" {\n address = \"127.0.0.1:8200\"\n tls_disable = 1\n}\n\
+            seal \"static\" { current_key = \"env://STRONGROOM_K\" }\nmax_lease_ttl = \"768h\"\n";
+        let json = r#"{"backend": {"file": {"path": "/d"}}, "listener": [{"tcp": {"address": "127.0.0.1:1", "tls_disable": true}}]}"#;
+        let toml = "[storage.embedded]\npath = '/d'\n[[listener.tcp]]\naddress = '127.0.0.1:1'\ntls_disable = true\n";
+        let random = SeededEntropy::new(12);
+        let folder = tempfile::tempdir().unwrap();
+        let rounds = option_env!("HOSTILE_ROUNDS").and_then(|rounds| rounds.parse().ok()).unwrap_or(500);
+        for (name, text) in [("a.hcl", hcl), ("a.json", json), ("a.toml", toml)] {
+            let file = folder.path().join(name);
+            for _ in 0..rounds {
+                std::fs::write(&file, mutated(&random, text.as_bytes())).unwrap();
+                match parse(&file) {
+                    Ok(map) => drop(resolve(map).map_err(|problems| assert!(!problems.is_empty()))),
+                    Err(failure) => assert!(!failure.native_text().is_empty()),
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_disabled_seal_is_the_one_before() {
         let with = |seals: &str| {

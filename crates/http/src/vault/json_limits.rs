@@ -4,7 +4,7 @@ use strongroom_secret::limits::{JSON_DEPTH_MAX, JSON_ENTRIES_MAX};
 use thiserror::Error;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum JsonLimit {
+pub enum JsonLimit {
     #[error("JSON is nested too deep: the limit is {JSON_DEPTH_MAX} levels")]
     Depth,
     #[error("JSON has too many entries: the limit is {JSON_ENTRIES_MAX}")]
@@ -12,7 +12,7 @@ pub(crate) enum JsonLimit {
 }
 
 /// Counts brackets and commas outside strings. Whether it is JSON at all is for the parser to say.
-pub(crate) fn check(json: &[u8]) -> Result<(), JsonLimit> {
+pub fn check(json: &[u8]) -> Result<(), JsonLimit> {
     let (mut depth, mut entries) = (0_usize, 0_usize);
     let mut bytes = json.iter();
     while let Some(byte) = bytes.next() {

@@ -137,3 +137,21 @@ async fn methods_and_routes_that_are_not_there() {
         assert_eq!(status, expected, "{head}: {body}");
     }
 }
+
+/// What the look before parsing lets through, the parser gets to its end with, whatever it is.
+#[test]
+fn bodies_of_any_shape_stay_within_the_limits() {
+    use strongroom_http::json_limits::check;
+    use strongroom_testkit::{SeededEntropy, hostile::mutated};
+    let random = SeededEntropy::new(11);
+    let deep = format!("{}1{}", "[".repeat(70), "]".repeat(70));
+    let wide = format!("{{\"a\":[{}1]}}", "1,".repeat(3000));
+    for example in [r#"{"data": {"k": "v\"[{", "n": [1, null, {"x": "\\"}]}}"#, &deep, &wide] {
+        for _ in 0..2000 {
+            let bytes = mutated(&random, example.as_bytes());
+            if check(&bytes).is_ok() {
+                drop(serde_json::from_slice::<serde_json::Value>(&bytes));
+            }
+        }
+    }
+}

@@ -1,9 +1,12 @@
 //! Parsers of the server.
 
 use super::Target;
+use crate::SeededEntropy;
 use crate::server::TestServer;
 use serde_json::Value;
-use strongroom_kernel::policy::{AccessRequest, Acl, Operation as Access, Policy, TemplateContext, format};
+use strongroom_kernel::policy::{
+    AccessRequest, Acl, Operation as Access, PasswordPolicy, Policy, TemplateContext, format,
+};
 use strongroom_kernel::{Operation, audit};
 use strongroom_secret::{MountPath, NamespacePath, PolicyName, RequestPath, Timestamp};
 
@@ -14,6 +17,7 @@ pub const TARGETS: &[Target] = &[
         examples: &["kv/data/a b/c", "ns/team/", "sys//x/../y", "é/\u{7f}/z"],
         run: paths,
     },
+    Target { name: "password_policy", examples: PASSWORD_POLICIES, run: password_policy },
     Target { name: "snapshot", examples: &["STRONGROOM\0\u{1}{\"version\":1}"], run: snapshot },
     Target { name: "audit", examples: AUDIT_LINES, run: audit_log },
 ];
@@ -23,6 +27,11 @@ const POLICIES: &[&str] = &[
     "{\"path\": {\"kv/*\": {\"capabilities\": [\"create\"], \"allowed_parameters\": {\"k\": [\"v*\", 1]}}}}",
     "# c\npath \"id/{{identity.entity.name}}\" { capabilities = [\"sudo\"] min_wrapping_ttl = \"1h\" }",
     "path \"x\" { capabilities = [\"deny\"] denied_parameters = { \"*\" = [] } required_parameters = [\"y\"] }",
+];
+
+const PASSWORD_POLICIES: &[&str] = &[
+    "length = 20\nrule \"charset\" {\n charset = \"abcé\"\n min-chars = 2\n}\nrule \"charset\" { charset = \"01\" }",
+    "{\"length\": 8, \"rule\": [{\"charset\": {\"charset\": \"ab\", \"min-chars\": 8}}]}",
 ];
 
 const AUDIT_LINES: &[&str] = &[
@@ -44,6 +53,13 @@ pub fn policy(bytes: &[u8]) {
         }
         drop(acl.capabilities(&root, path, now));
     }
+}
+
+/// A password policy that was accepted makes passwords of its length.
+pub fn password_policy(bytes: &[u8]) {
+    let Ok(policy) = PasswordPolicy::parse(&String::from_utf8_lossy(bytes)) else { return };
+    let length = policy.generate(&SeededEntropy::new(1)).expose().chars().count();
+    assert!((4..=100).contains(&length), "{policy:?}");
 }
 
 /// A name that was accepted is accepted again, as the same name.

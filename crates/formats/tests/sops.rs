@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use strongroom_formats::sops::{
     Changed, Cipher, Draft, Encrypted, Format, MasterKey, Metadata, Node, OpenError, Opened, Recipient,
-    SealPolicy, SealState, Value, Verification, parse_path,
+    SealPolicy, SealState, Selector, Value, Verification, parse_path,
 };
 use strongroom_secret::{Entropy, Timestamp};
 
@@ -166,6 +166,18 @@ fn the_seal_covers_what_the_mac_leaves_out() {
     again.set(&parse_path(r#"["x"]"#).unwrap(), Node::Leaf(Value::Integer(1))).unwrap();
     let again = again.encrypt(SealPolicy::Keep, &entropy(), Timestamp::EPOCH).unwrap();
     assert_eq!(open(&text(again.expose())).unwrap(), SealState::Intact);
+}
+
+#[test]
+fn a_binary_file_has_a_seal_that_fits() {
+    let draft = Draft::read(Format::Binary, &file("plain.bin")).unwrap();
+    let metadata = Metadata::new(vec![vec![key()]], 0, Selector::everything(), Default::default());
+    let opened = draft.with_key(metadata, data_key("bin"));
+    let encrypted = opened.encrypt(SealPolicy::Write, &entropy(), Timestamp::EPOCH).unwrap();
+    let opened = Encrypted::read(Format::Binary, encrypted.expose())
+        .unwrap()
+        .open(data_key("bin"), Verification::Required);
+    assert_eq!(opened.unwrap().seal(), SealState::Intact);
 }
 
 #[test]

@@ -59,8 +59,13 @@ fn transcript(format: Format, tree: &Tree, metadata: &Metadata, cipher: &Cipher)
         }
     }
     seal.mark(metadata.threshold);
-    seal.text(metadata.selector.kind().name());
-    seal.text(metadata.selector.text());
+    // A file that names no rule is read with the default one, whatever it was written with.
+    let (rule, text) = match metadata.selector.is_implied() {
+        true => ("", ""),
+        false => (metadata.selector.kind().name(), metadata.selector.text()),
+    };
+    seal.text(rule);
+    seal.text(text);
     seal.mark(u8::from(metadata.mac_scope == MacScope::EncryptedValues));
     seal.text(&metadata.last_modified);
     seal.text(&metadata.mac);

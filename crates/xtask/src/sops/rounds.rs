@@ -126,7 +126,8 @@ impl Rounds {
         let changed = std::fs::read(self.folder.join(&file))?;
         if !matches!(writer, Who::UsSealing) && matches!(reader, Who::Us) {
             let lines = changed_lines(&encrypted, &changed);
-            ensure!(lines.len() == 3, "a change of one value changed the lines of {lines:?}");
+            // The value, the MAC, and its time unless all this took less than a second.
+            ensure!(lines.len() <= 3, "a change of one value changed the lines of {lines:?}");
         }
         for who in [writer, reader] {
             let value = self.output(who, &["decrypt", "--extract", path, &file])?;

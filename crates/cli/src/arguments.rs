@@ -227,3 +227,14 @@ pub enum Command {
     /// The versions of this program and of the interface it answers to
     Version,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_two_flags_of_a_command_have_one_name() {
+        Arguments::command().debug_assert();
+    }
+}

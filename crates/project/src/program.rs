@@ -56,7 +56,8 @@ impl Program<'_> {
         let mut command = Command::new(name);
         command.args(arguments).envs(self.variables.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        if let Some(folder) = self.folder {
+        // An empty path is the folder we are in, and no folder to go to.
+        if let Some(folder) = self.folder.filter(|folder| !folder.as_os_str().is_empty()) {
             command.current_dir(folder);
         }
         let child =

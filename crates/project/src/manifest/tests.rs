@@ -140,3 +140,25 @@ fn environments_inherit() {
     assert!(manifest.environment(None).unwrap_err()[0].render().contains("which environment?"));
     assert!(manifest.environment(Some("prod")).unwrap_err()[0].render().contains("there is: base, ci, dev"));
 }
+
+#[test]
+fn the_published_schema_is_the_one_of_the_tables() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/strongroom.schema.json");
+    assert_eq!(
+        fs::read_to_string(path).unwrap_or_default(),
+        json_schema(),
+        "write it anew: strongroom init --schema > docs/strongroom.schema.json"
+    );
+}
+
+#[test]
+fn the_reference_holds_the_tables() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/manifest.md");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    for line in reference_tables().lines() {
+        assert!(
+            text.contains(line),
+            "docs/manifest.md lacks this line of `strongroom init --reference`:\n{line}"
+        );
+    }
+}

@@ -57,9 +57,9 @@ impl Redactor {
         let mut shown = Vec::with_capacity(text.len());
         let mut at = 0;
         while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-            match self.at(rest) {
+            match self.at(rest, end) {
                 // A longer value may be under way.
-                Here::Beginning if end == End::MayGoOn => {
+                Here::Beginning => {
                     self.held.extend_from_slice(rest);
                     break;
                 }
@@ -67,7 +67,7 @@ impl Redactor {
                     shown.extend_from_slice(MASK);
                     at += length;
                 }
-                Here::Beginning | Here::Nothing => {
+                Here::Nothing => {
                     shown.extend(rest.first());
                     at += 1;
                 }
@@ -76,19 +76,24 @@ impl Redactor {
         shown
     }
 
-    /// The longest value that begins here. At the end of the text it may be a part of one: then it is `Beginning`, unless
-    /// the end is the end.
-    fn at(&self, rest: &[u8]) -> Here {
+    /// The longest value that begins here; `Beginning` if the text may go on and become a longer one.
+    fn at(&self, rest: &[u8], end: End) -> Here {
         let first = rest.first().copied().unwrap_or_default();
         if !self.begins.get(usize::from(first)).copied().unwrap_or(false) {
             return Here::Nothing;
         }
         let longer = self.patterns.partition_point(|pattern| pattern.expose() < rest);
-        let next = self.patterns.get(longer).map(SecretBytes::expose);
-        if next.is_some_and(|next| next.len() > rest.len() && next.starts_with(rest)) {
+        // What begins with `rest` stands here: first `rest` itself, if it is a pattern, then the longer ones.
+        let mut following = self.patterns.iter().skip(longer).map(SecretBytes::expose);
+        let mut next = following.next();
+        let whole = next == Some(rest);
+        if whole {
+            next = following.next();
+        }
+        if next.is_some_and(|next| next.starts_with(rest)) && end == End::MayGoOn {
             return Here::Beginning;
         }
-        if next.is_some_and(|next| next == rest) {
+        if whole {
             return Here::Value(rest.len());
         }
         // Sorted: the patterns that begin `rest` stand before it, the longest of them nearest, but not next to it.

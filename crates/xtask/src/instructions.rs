@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-/// Instructions of a release build, by scenario. Change one in the commit that means to, and say there why.
+/// Instructions of a release build, by scenario; 0 until one has been taken. Change one in the commit that means to, and say there why.
 const BUDGETS: [(&str, u64); 2] = [("run with 100 values in .env", 0), ("version", 0)];
 const SLACK_PERCENT: u64 = 2;
 
@@ -27,6 +27,11 @@ pub(crate) fn run() -> Result<Outcome> {
         // A program that is not there: all is done up to the execve, and valgrind sees the end.
         let words: &[&str] = if scenario == "version" { &["version"] } else { &["run", "--", "./not-there"] };
         let counted = count(&binary, words, folder.path())?;
+        if budget == 0 {
+            println!("skipped: {scenario}: {counted} instructions, and no budget is set yet");
+            outcome += Outcome::skipped();
+            continue;
+        }
         let fits = counted <= budget + budget * SLACK_PERCENT / 100;
         println!(
             "{scenario}: {counted} instructions, budget {budget}{}",

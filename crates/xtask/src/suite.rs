@@ -46,7 +46,7 @@ enum Part {
     Instructions,
 }
 
-const ALL: [Part; 10] = [
+const ALL: [Part; 11] = [
     Part::Tidy,
     Part::Rust,
     Part::Python,
@@ -57,6 +57,7 @@ const ALL: [Part; 10] = [
     Part::Hvac,
     Part::Interop,
     Part::Crash,
+    Part::Instructions,
 ];
 
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
@@ -86,16 +87,14 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
         Part::Rust => cargo_test(&options.cargo_test),
         Part::Tidy => tidy::run(),
         Part::Python => python(),
-        Part::Clients => with_server("the tests of clients", clients),
+        Part::Clients => with_binary(clients),
         Part::Dotenv => dotenv::run(&dotenv::Options::default()),
         Part::Sops => sops::run(&sops::Options::default()),
         Part::Providers => providers(),
-        Part::Hvac => {
-            with_server("the hvac suite", |binary| hvac::run(&hvac::Options::of_binary(binary.to_owned())))
-        }
-        Part::Interop => with_server("the checks against another implementation", interop::run),
+        Part::Hvac => with_binary(|binary| hvac::run(&hvac::Options::of_binary(binary.to_owned()))),
+        Part::Interop => with_binary(interop::run),
         Part::Instructions => instructions::run(),
-        Part::Crash => with_server("the crash loop", |binary| {
+        Part::Crash => with_binary(|binary| {
             let mut outcome = crash::run(&crash::Options::short(binary.to_owned(), false))?;
             outcome += crash::run(&crash::Options::short(binary.to_owned(), true))?;
             Ok(outcome)
@@ -103,15 +102,9 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
     }
 }
 
-/// Runs what needs a server, once the binary is one.
-fn with_server(what: &str, run: impl FnOnce(&Path) -> Result<Outcome>) -> Result<Outcome> {
-    let binary = tools::build(Profile::Debug)?;
-    let answer = Command::new(&binary).args(["server", "--config=/nonexistent"]).output()?;
-    if String::from_utf8_lossy(&answer.stderr).contains("this build has no server") {
-        println!("skipped: {what}: this build has no server");
-        return Ok(Outcome::skipped());
-    }
-    run(&binary)
+/// Runs what needs our binary.
+fn with_binary(run: impl FnOnce(&Path) -> Result<Outcome>) -> Result<Outcome> {
+    run(&tools::build(Profile::Debug)?)
 }
 
 /// Runs the workspace's tests and adds up the counts that the test programs print.

@@ -12,8 +12,11 @@ use std::process::Command;
 
 /// What is counted, and how many instructions of a release build it may take. Change one in the commit that means to, and
 /// say there why.
-const BUDGETS: [(Scenario, u64); 3] =
-    [(Scenario::Version, 0), (Scenario::RunWithEnv, 0), (Scenario::RunWithEnvAndSops, 0)];
+const BUDGETS: [(Scenario, u64); 3] = [
+    (Scenario::Version, 4_420_000),
+    (Scenario::RunWithEnv, 7_270_000),
+    (Scenario::RunWithEnvAndSops, 8_800_000),
+];
 const SLACK_PERCENT: u64 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

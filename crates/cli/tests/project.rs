@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 
 const MANIFEST: &str = r#"version = 1
@@ -242,6 +245,63 @@ fn a_manifest_that_runs_programs_is_asked_about_first() {
     assert!(project.run(&["trust"]).status.success());
     project.run(&["run", "--", "true"]);
     assert!(marker.exists());
+}
+
+/// Answers every request with the config vars of an app, and counts the requests.
+fn config_vars() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            while lines.next().is_some_and(|line| !line.is_empty()) {}
+            counted.fetch_add(1, Ordering::SeqCst);
+            let body = r#"{"API_KEY": "not-a-real-key"}"#;
+            let head =
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length";
+            write!(stream, "{head}: {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    (url, count)
+}
+
+#[test]
+fn offline_takes_what_the_cache_has_and_reaches_no_host() {
+    let project = Project::new();
+    let (url, count) = config_vars();
+    let manifest = |cache: &str| {
+        format!(
+            "version = 1\nproject = \"shop\"\n[env]\ndefault = {{ order = [\"app\"] }}\n[secret]\nAPI_KEY = {{}}\n\
+             [provider]\napp = {{ type = \"heroku\", app = \"shop\", endpoint = {url:?}, retries = 0{cache} }}\n"
+        )
+    };
+    let run = |flags: &[&str]| {
+        let words = [&["run", "--yes"], flags, &["--", "printenv", "API_KEY"]].concat();
+        project.command(&words).env("HEROKU_API_KEY", "not-a-real-token").output().unwrap()
+    };
+    project.write("strongroom.toml", &manifest(""));
+    let refused = run(&["--offline"]);
+    assert_eq!(refused.status.code(), Some(5), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("asked for API_KEY") && stderr(&refused).contains("`cache ="));
+    project.write("strongroom.toml", &manifest(", cache = \"1h\""));
+    let empty = run(&["--offline"]);
+    assert_eq!(empty.status.code(), Some(5), "{}", stderr(&empty));
+    assert!(stderr(&empty).contains("asked for API_KEY") && stderr(&empty).contains("fills the cache"));
+    assert_eq!(count.load(Ordering::SeqCst), 0);
+    let online = run(&[]);
+    assert_eq!(online.stdout, b"not-a-real-key\n", "{}", stderr(&online));
+    assert_eq!(stderr(&online), "");
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    let offline = run(&["--offline"]);
+    assert_eq!(offline.stdout, b"not-a-real-key\n", "{}", stderr(&offline));
+    assert_eq!(stderr(&offline).matches("values from the cache, up to").count(), 1, "{}", stderr(&offline));
+    assert!(!stderr(&offline).contains("not-a-real-key"));
+    let written = project.run_with(&["set", "--yes", "--offline", "API_KEY"], "not-a-new-key");
+    assert_eq!(written.status.code(), Some(5), "{}", stderr(&written));
+    assert_eq!(run(&["--offline"]).stdout, b"not-a-real-key\n");
+    assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
 #[test]

@@ -24,15 +24,6 @@ pub struct Request<'a> {
     /// Versions to insist on, by secret and provider.
     pub pins: Option<&'a dyn Fn(&str, &str) -> Option<String>>,
     pub now: Timestamp,
-    pub hosts: Hosts,
-}
-
-/// Whether providers that speak to hosts are asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hosts {
-    Asked,
-    /// Working offline: what they would have to be asked for has no answer.
-    LeftAlone,
 }
 
 #[derive(Clone, Copy)]

@@ -25,6 +25,13 @@ impl Variables {
         self
     }
 
+    /// With one more, or another value of one.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), SecretBytes::new(value.as_bytes().to_vec()));
+        self
+    }
+
     /// The value as it is, which may be empty.
     pub fn bytes(&self, name: &str) -> Option<&SecretBytes> {
         self.0.get(name)
@@ -68,6 +75,14 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// The variable that says that no host may be reached.
+    pub const OFFLINE: &str = "STRONGROOM_OFFLINE";
+
+    /// Whether no host may be reached.
+    pub fn is_offline(&self) -> bool {
+        self.variables.switch(Self::OFFLINE)
+    }
+
     /// A path of a setting: `~/` is the home folder, a relative one starts at `folder`.
     pub fn path(&self, text: &str) -> PathBuf {
         match (text.strip_prefix("~/"), &self.home) {

@@ -86,10 +86,16 @@ impl Cached {
     fn offline(&self, addresses: &[Address]) -> Vec<Outcome> {
         let entries = self.entries();
         let age_max = self.policy.fresh.saturating_add(self.policy.stale);
-        let of = |address: &Address| match self.kept(&entries, address, age_max) {
+        let of = |address: &Address| {
+            match self.kept(&entries, address, age_max) {
             Some(found) => Ok(Some(found)),
-            None => Err(ProviderError::unreachable("offline, and the cache has no value that is new enough")
-                .looked(format!("{} in the cache of {}", address, self.inner.place()))),
+            None => Err(ProviderError::unreachable(format!(
+                "offline, and the cache of {} has no value that is new enough",
+                self.inner.place()
+            ))
+            .looked(format!("{address} in the cache"))
+            .hint("the same command fills the cache when it is not offline; `cache` and `stale` of the provider say how long it counts")),
+        }
         };
         addresses.iter().map(of).collect()
     }
@@ -186,7 +192,7 @@ impl Provider for Cached {
     }
 
     fn fetch(&self, addresses: &[Address]) -> Vec<Outcome> {
-        if self.surroundings.variables.switch("STRONGROOM_OFFLINE") {
+        if self.surroundings.is_offline() {
             return self.offline(addresses);
         }
         let mut outcomes: Vec<Option<Outcome>> = {

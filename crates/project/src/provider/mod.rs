@@ -13,6 +13,7 @@ mod fetch;
 mod file;
 mod google_secret_manager;
 mod heroku;
+mod offline;
 mod process;
 mod remote;
 mod settings;

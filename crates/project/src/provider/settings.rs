@@ -1,6 +1,7 @@
 use super::cache::{CachePolicy, Cached};
+use super::offline::Offline;
 use super::{
-    Provider, aws_parameter_store, aws_secrets_manager, azure_key_vault, command, file,
+    Provider, Reach, aws_parameter_store, aws_secrets_manager, azure_key_vault, command, file,
     google_secret_manager, heroku, process, remote, vault,
 };
 use crate::sops::{Conversation, DecryptionOrder, Keys};
@@ -188,10 +189,17 @@ impl Kind {
         }
         let checked = Checked { settings, keys };
         let provider = (self.open)(&checked, surroundings).map_err(|problem| vec![problem])?;
-        let Some(fresh) = checked.duration("cache") else { return Ok(provider) };
-        let stale = checked.duration("stale").unwrap_or_default();
-        let identity = format!("{} {settings:?}", self.name);
-        Ok(Box::new(Cached::new(provider, CachePolicy { fresh, stale }, &identity, surroundings)))
+        let fresh = checked.duration("cache");
+        let provider: Box<dyn Provider> = match fresh {
+            None => provider,
+            Some(fresh) => {
+                let stale = checked.duration("stale").unwrap_or_default();
+                let identity = format!("{} {settings:?}", self.name);
+                Box::new(Cached::new(provider, CachePolicy { fresh, stale }, &identity, surroundings))
+            }
+        };
+        let is_left_alone = surroundings.is_offline() && matches!(provider.reach(), Reach::Host(_));
+        Ok(if is_left_alone { Box::new(Offline::new(provider, fresh.is_some())) } else { provider })
     }
 
     fn unknown(&self, name: &str) -> SettingsError {

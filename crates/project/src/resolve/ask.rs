@@ -1,6 +1,6 @@
 //! Which provider is asked for what, and when.
 
-use super::{Depth, Hosts, Opened, Request};
+use super::{Depth, Opened, Request};
 use crate::manifest::{Environment, Manifest, PROCESS, Secret};
 use crate::provider::{Batch, Found, Outcome, Provider, ProviderError, Reach, fetch_all};
 use std::collections::BTreeMap;
@@ -60,12 +60,6 @@ impl Asker<'_> {
                 }
                 Some(address)
             });
-            if self.request.hosts == Hosts::LeftAlone && matches!(provider.reach(), Reach::Host(_)) {
-                for secret in &names {
-                    said.entry(secret.name.clone()).or_default().insert(*rank, Err(offline(*provider)));
-                }
-                continue;
-            }
             batches.push(Batch { provider: *provider, addresses: addresses.collect() });
             asked.push((*rank, names.iter().map(|secret| secret.name.as_str()).collect()));
         }
@@ -88,10 +82,6 @@ impl Asker<'_> {
         };
         self.request.depth == Depth::Every || !known()
     }
-}
-
-fn offline(provider: &dyn Provider) -> ProviderError {
-    ProviderError::unreachable(format!("{} is not asked: --offline", provider.place()))
 }
 
 fn answer(order: &[(&str, &dyn Provider)], outcomes: BTreeMap<usize, Outcome>) -> Answer {

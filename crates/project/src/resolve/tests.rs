@@ -38,8 +38,7 @@ fn check(manifest: &str, variables: &[(&str, &str)], selection: Selection<'_>) -
         entropy: Arc::new(Zeros),
     });
     let opened = Opened::new(&manifest, environment, &surroundings).unwrap();
-    let request =
-        Request { selection, depth: Depth::Every, pins: None, now: Noon.now(), hosts: Hosts::Asked };
+    let request = Request { selection, depth: Depth::Every, pins: None, now: Noon.now() };
     let resolution = resolve(&manifest, environment, &opened, &request);
     let mut shown = String::new();
     for (name, resolved) in &resolution.secrets {

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use std::process::ExitCode;
 use strongroom_project::manifest::ProblemKind;
-use strongroom_project::resolve::{Depth, Resolution, Selection, resolve};
+use strongroom_project::resolve::{Depth, Resolution, Selection};
 
 #[derive(Args)]
 #[command(after_help = "Exit codes: 0 nothing differs, 1 something does.")]
@@ -58,7 +58,7 @@ fn of(session: &Session<'_>, name: &str) -> Result<Resolution, Failure> {
     let environment = session.in_environment(name)?;
     let opened = session.providers_of(&environment)?;
     let resolution =
-        resolve(&session.manifest, &environment, &opened, &session.request(Selection::All, Depth::First));
+        session.resolve_with(&environment, &opened, &session.request(Selection::All, Depth::First));
     let harmless = [ProblemKind::Missing, ProblemKind::Invalid, ProblemKind::Expired];
     let fatal: Vec<_> =
         resolution.problems.iter().filter(|problem| !harmless.contains(&problem.kind)).cloned().collect();

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use strongroom_project::change::{Target, generate};
 use strongroom_project::lock::{self, KEY_BYTES, KEY_NAME, Key, Lock};
 use strongroom_project::manifest::{Environment, Generator, GeneratorKind, Problem};
-use strongroom_project::resolve::{Depth, Opened, Request, Resolution, Selection, resolve};
+use strongroom_project::resolve::{Depth, Opened, Request, Resolution, Selection};
 
 #[derive(Args)]
 pub struct LockArgs {
@@ -122,7 +122,7 @@ pub fn locked(
     }
     let pins = |name: &str, provider: &str| lock.pin(&environment.name, name, provider);
     let request = Request { pins: Some(&pins), ..session.request(selection, Depth::First) };
-    let resolution = session.complete(resolve(&session.manifest, environment, opened, &request))?;
+    let resolution = session.complete(session.resolve_with(environment, opened, &request))?;
     let key = key(environment, opened)?;
     let drift = lock.drift(&session.manifest, environment, &resolution, key.as_ref());
     // Of a part of the secrets, the others are not missing.
@@ -134,7 +134,7 @@ pub fn locked(
 }
 
 fn resolve_in(session: &Session<'_>, environment: &Environment, opened: &Opened) -> Resolution {
-    resolve(&session.manifest, environment, opened, &session.request(Selection::All, Depth::First))
+    session.resolve_with(environment, opened, &session.request(Selection::All, Depth::First))
 }
 
 /// The key that the environment's own providers keep.

@@ -23,14 +23,18 @@ use crate::context::Context;
 use crate::environment::Environment as Process;
 use crate::failure::{Failure, Kind};
 use crate::system::{SystemClock, SystemEntropy};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use strongroom_project::manifest::{Environment, FILE_NAME, Manifest, Problem, suggestion};
-use strongroom_project::resolve::{Depth, Hosts, Opened, Request, Resolution, Selection, resolve};
+use strongroom_project::provider::Freshness;
+use strongroom_project::resolve::{Depth, Opened, Request, Resolution, Resolved, Selection, resolve};
 use strongroom_project::trust::{TrustStore, reaches};
 use strongroom_project::{Surroundings, Variables};
-use strongroom_secret::{Clock, Timestamp};
+use strongroom_secret::{Clock, Timestamp, format_duration};
 
 /// A project on its way through one command.
 pub struct Session<'a> {
@@ -38,6 +42,8 @@ pub struct Session<'a> {
     pub manifest: Manifest,
     pub environment: Environment,
     pub surroundings: Arc<Surroundings>,
+    /// The providers whose values were said to come from the cache.
+    told_of: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Session<'a> {
@@ -51,7 +57,7 @@ impl<'a> Session<'a> {
         let manifest = Manifest::load(&manifest_path(context)?)?;
         let environment = manifest.environment(environment)?.clone();
         let surroundings = surroundings(context, manifest.folder.clone());
-        Ok(Self { context, manifest, environment, surroundings })
+        Ok(Self { context, manifest, environment, surroundings, told_of: RefCell::default() })
     }
 
     pub fn now(&self) -> Timestamp {
@@ -76,13 +82,47 @@ impl<'a> Session<'a> {
 
     /// What to ask of providers, as the flags say.
     pub fn request<'r>(&self, selection: Selection<'r>, depth: Depth) -> Request<'r> {
-        let hosts = if self.context.project().offline { Hosts::LeftAlone } else { Hosts::Asked };
-        Request { selection, depth, pins: None, now: self.now(), hosts }
+        Request { selection, depth, pins: None, now: self.now() }
+    }
+
+    /// Asks the providers of an environment, and says which of them did not answer themselves.
+    pub fn resolve_with(
+        &self,
+        environment: &Environment,
+        opened: &Opened,
+        request: &Request<'_>,
+    ) -> Resolution {
+        let resolution = resolve(&self.manifest, environment, opened, request);
+        self.tell_ages(opened, &resolution);
+        resolution
+    }
+
+    /// Once for each provider whose values are older than a person would think.
+    fn tell_ages(&self, opened: &Opened, resolution: &Resolution) {
+        let is_offline = self.surroundings.is_offline();
+        let mut ages: BTreeMap<&str, Duration> = BTreeMap::new();
+        for candidate in resolution.secrets.values().filter_map(Resolved::candidate) {
+            let age = match candidate.found.freshness {
+                Freshness::Stale { age } => age,
+                Freshness::Cached { age } if is_offline => age,
+                Freshness::Fresh | Freshness::Cached { .. } => continue,
+            };
+            let oldest = ages.entry(&candidate.provider).or_default();
+            *oldest = age.max(*oldest);
+        }
+        let why = if is_offline { "we are offline" } else { "it does not answer" };
+        for (name, age) in ages {
+            if self.told_of.borrow_mut().insert(name.to_owned()) {
+                let place = opened.provider(name).map(|provider| provider.place()).unwrap_or_default();
+                let age = format_duration(age);
+                self.note(&format!("{name} ({place}): values from the cache, up to {age} old: {why}"));
+            }
+        }
     }
 
     /// Resolves, and says what is odd. Errors are in the resolution.
     pub fn resolve(&self, opened: &Opened, selection: Selection<'_>, depth: Depth) -> Resolution {
-        resolve(&self.manifest, &self.environment, opened, &self.request(selection, depth))
+        self.resolve_with(&self.environment, opened, &self.request(selection, depth))
     }
 
     /// Resolves, and fails with all that is wrong.
@@ -183,8 +223,13 @@ pub fn manifest_path(context: &Context) -> Result<PathBuf, Failure> {
 }
 
 pub fn surroundings(context: &Context, folder: PathBuf) -> Arc<Surroundings> {
+    let variables = own_variables();
+    let variables = match context.project().offline {
+        true => variables.with(Surroundings::OFFLINE, "1"),
+        false => variables,
+    };
     Arc::new(Surroundings {
-        variables: own_variables(),
+        variables,
         home: context.environment.home().cloned(),
         folder,
         clock: Arc::new(SystemClock::new()),

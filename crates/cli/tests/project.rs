@@ -247,6 +247,27 @@ fn a_manifest_that_runs_programs_is_asked_about_first() {
     assert!(marker.exists());
 }
 
+#[test]
+fn an_empty_value_of_a_file_in_use_does_not_stop_a_new_project() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = Project { folder };
+    project.write(".env", "API_TOKEN=not-a-real-token-0000\nSENTRY_DSN=\n");
+    project.write(".env.example", "API_TOKEN=\nSENTRY_DSN=\n");
+    assert!(project.run(&["init"]).status.success());
+    let manifest = project.read("strongroom.toml");
+    assert!(manifest.contains("SENTRY_DSN = { type = \"url\", optional = true }"), "{manifest}");
+    assert!(!manifest.contains("API_TOKEN = { type = \"token\", optional"), "{manifest}");
+    assert_eq!(project.stdout(&["run", "--", "sh", "-c", "echo [$SENTRY_DSN]"]), "[]\n");
+    project.write(".env", "API_TOKEN=\n");
+    let run = project.run(&["run", "--", "true"]);
+    assert_eq!(run.status.code(), Some(3));
+    assert!(
+        stderr(&run).contains("is empty") && stderr(&run).contains("optional = true"),
+        "{}",
+        stderr(&run)
+    );
+}
+
 /// Answers every request with the config vars of an app, and counts the requests.
 fn config_vars() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -285,9 +285,15 @@ impl Resolver<'_> {
         let raw = secret.delivery == Delivery::File
             && secret.value_type == ValueType::String
             && std::str::from_utf8(resolved.value.expose()).is_err();
-        if resolved.value.expose().is_empty() && is_wanted_full(secret, self.environment) {
-            problems.push("is empty".to_owned());
-        } else if !raw {
+        let empty = resolved.value.expose().is_empty();
+        if empty && is_wanted_full(secret, self.environment) {
+            let message = format!("{} ({origin}) is empty", secret.name);
+            let problem =
+                Problem::error(ProblemKind::Invalid, message).at(self.manifest.location(secret.place)).hint(
+                    "give it a value, or declare it with optional = true, or with min = 0 if it may be empty",
+                );
+            self.resolution.problems.push(problem);
+        } else if !raw && (!empty || secret.is_required_in(self.environment)) {
             problems = secret.value_type.problems(&secret.constraints, resolved.value.expose());
         }
         if secret.delivery == Delivery::Variable && resolved.value.expose().contains(&0) {

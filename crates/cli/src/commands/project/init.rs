@@ -139,10 +139,16 @@ fn more_keys(variable: &Discovered, guess: &Guess) -> Vec<(&'static str, String)
         Some(value) if variable.is_example && !is_placeholder(value.expose()) && !guess.sensitive => {
             keys.push(("example", quoted(value.expose())));
         }
-        None => keys.push(("optional", "true".to_owned())),
-        Some(_) => {}
+        _ if has_no_value(variable) => keys.push(("optional", "true".to_owned())),
+        _ => {}
     }
     keys
+}
+
+/// Nobody gives it a value, or a file that is in use gives an empty one: the program does without. An example's empty value
+/// asks for one.
+fn has_no_value(variable: &Discovered) -> bool {
+    variable.value.as_ref().is_none_or(|value| value.expose().is_empty() && !variable.is_example)
 }
 
 /// A TOML basic string: JSON's, with DEL escaped as well.
@@ -157,7 +163,7 @@ fn report(context: &Context, path: &Path, found: &[Discovered]) -> Result<ExitCo
         }
     };
     note(&format!("{} declares {} variables", path.display(), found.len()));
-    for variable in found.iter().filter(|variable| variable.value.is_none()) {
+    for variable in found.iter().filter(|variable| has_no_value(variable)) {
         note(&format!("  {} has no value yet, and is optional ({})", variable.name, variable.origin));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

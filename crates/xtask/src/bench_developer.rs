@@ -3,6 +3,7 @@
 //! A row is a piece of work and the programs that do it (`Work`). To add one: a function that makes its `Work`, and a line
 //! in `run`.
 
+use crate::instructions::{Scenario, of_project};
 use crate::outcome::Outcome;
 use crate::tools::{self, Profile};
 use anyhow::{Context, Result, bail};
@@ -54,7 +55,8 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
         Some(binary) => binary.canonicalize()?,
         None => tools::build(Profile::Release)?,
     };
-    let mut works = vec![dotenv_run(&home, &binary)?];
+    let project = tempfile::tempdir()?;
+    let mut works = vec![dotenv_run(&home, &binary)?, project_run(project.path(), &binary)?];
     for work in &mut works {
         measure(work, options.rounds)?;
         print!("{}", table(work));
@@ -67,7 +69,7 @@ fn dotenv_run(home: &Path, binary: &Path) -> Result<Work> {
     let line = |n: usize| format!("KEY_{n}=\"value of ${{KEY_0}} {n}\" # a comment\n");
     let text = "KEY_0=start\n".to_owned() + &(1..100).map(line).collect::<String>();
     let file = home.join("hundred.env");
-    std::fs::write(&file, text)?;
+    std::fs::write(&file, &text)?;
     let bin = home.join("bin");
     tools::link_as(&bin, "dotenv", binary)?;
     let peers = tools::root().join("crates/xtask/dotenv-peer-requirements.txt");
@@ -79,15 +81,48 @@ fn dotenv_run(home: &Path, binary: &Path) -> Result<Work> {
     };
     let mut native = Command::new(binary);
     native.args(["dotenv", "run", "-f"]).arg(&file).args(["--", "true"]);
-    Ok(Work {
-        name: "run -- true, a .env of 100 names",
-        contenders: vec![
-            Contender::new("true alone", Command::new("true")),
-            Contender::new("dotenv run (ours)", dotenv(bin.join("dotenv"))),
-            Contender::new("strongroom dotenv run", native),
-            Contender::new("dotenv run (python-dotenv)", dotenv(python.with_file_name("dotenv"))),
-        ],
-    })
+    let mut contenders = vec![
+        Contender::new("true alone", Command::new("true")),
+        Contender::new("dotenv run (ours)", dotenv(bin.join("dotenv"))),
+        Contender::new("strongroom dotenv run", native),
+        Contender::new("dotenv run (python-dotenv)", dotenv(python.with_file_name("dotenv"))),
+    ];
+    contenders.extend(node_peers(&home.join("node"), &text)?);
+    Ok(Work { name: "run -- true, a .env of 100 names", contenders })
+}
+
+const NODE_PEERS: [&str; 2] = ["@dotenvx/dotenvx@2.38.2", "varlock@1.20.0"];
+
+/// dotenvx and varlock on the same text, where there is Node.
+fn node_peers(home: &Path, text: &str) -> Result<Vec<Contender>> {
+    let project = home.join("project");
+    std::fs::create_dir_all(&project)?;
+    std::fs::write(project.join(".env"), text)?;
+    let install = ["install", "--silent", "--no-fund", "--no-audit", "--prefix"];
+    let installed = Command::new("npm").args(install).arg(home).args(NODE_PEERS).status();
+    if !installed.is_ok_and(|status| status.success()) {
+        println!("skipped: dotenvx and varlock: npm did not install them");
+        return Ok(Vec::new());
+    }
+    let peer = |name: &str| {
+        let mut command = Command::new(home.join("node_modules/.bin").join(name));
+        command.current_dir(&project).env("VARLOCK_TELEMETRY_DISABLED", "true").arg("run");
+        command
+    };
+    let (mut dotenvx, mut varlock) = (peer("dotenvx"), peer("varlock"));
+    dotenvx.args(["--quiet", "-f", ".env", "--", "true"]);
+    varlock.args(["--", "true"]);
+    Ok(vec![Contender::new("dotenvx run", dotenvx), Contender::new("varlock run", varlock)])
+}
+
+/// A program started by a manifest, with a `.env` of 100 names and a SOPS file of an age key.
+fn project_run(folder: &Path, binary: &Path) -> Result<Work> {
+    Scenario::RunWithEnvAndSops.prepare(binary, folder)?;
+    let mut ours = Command::new(binary);
+    of_project(ours.args(["run", "--", "true"]), folder);
+    let contenders =
+        vec![Contender::new("true alone", Command::new("true")), Contender::new("strongroom run", ours)];
+    Ok(Work { name: "run -- true, manifest, .env and SOPS", contenders })
 }
 
 /// In turns, so that a busy moment hits all of them; the first round warms up.

@@ -20,7 +20,7 @@ const BUDGETS: [(Scenario, u64); 3] = [
 const SLACK_PERCENT: u64 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scenario {
+pub(crate) enum Scenario {
     Version,
     RunWithEnv,
     RunWithEnvAndSops,
@@ -36,7 +36,7 @@ impl Scenario {
     }
 
     /// A project in an empty folder.
-    fn prepare(self, binary: &Path, folder: &Path) -> Result<()> {
+    pub(crate) fn prepare(self, binary: &Path, folder: &Path) -> Result<()> {
         let with_sops = self == Self::RunWithEnvAndSops;
         let order = if with_sops { r#""dotenv", "repo""# } else { r#""dotenv""# };
         let mut manifest =
@@ -94,7 +94,7 @@ fn encrypted_file(binary: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn of_project<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
+pub(crate) fn of_project<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
     command.current_dir(folder).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", folder)
 }
 

@@ -1,0 +1,1 @@
+//! Git repositories: every object once, bases whole, deltas by what they insert.

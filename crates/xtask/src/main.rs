@@ -6,6 +6,7 @@
 
 mod bench;
 mod bench_developer;
+mod bench_scan;
 mod crash;
 mod dotenv;
 mod http;
@@ -39,6 +40,8 @@ enum Command {
     Bench(bench::Options),
     /// Measure whole processes of the developer's side beside their peers, in the same run.
     BenchDeveloper(bench_developer::Options),
+    /// Measure scans of a stream, folders and histories beside their peers, in the same run.
+    BenchScan(bench_scan::Options),
     /// Run hvac's own integration tests against our binary.
     Hvac(hvac::Options),
     /// Run python-dotenv's own tests against our .env library and persona, and compare with its readers and npm's.
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Test(options) => suite::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::BenchDeveloper(options) => bench_developer::run(&options),
+        Command::BenchScan(options) => bench_scan::run(&options),
         Command::Hvac(options) => hvac::run(&options),
         Command::Dotenv(options) => dotenv::run(&options),
         Command::Sops(options) => sops::run(&options),

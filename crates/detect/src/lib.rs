@@ -5,6 +5,7 @@
 pub mod detector;
 pub mod finding;
 pub mod fragment;
+pub mod known;
 pub mod rule;
 
 pub use detector::{Detector, Scratch};

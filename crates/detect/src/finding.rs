@@ -1,3 +1,4 @@
+use std::ops::Range;
 use strongroom_secret::SecretBytes;
 
 /// How likely a finding is a secret.
@@ -11,7 +12,26 @@ pub enum Confidence {
     Verified,
 }
 
+impl Confidence {
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Verified];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Verified => "verified",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|confidence| confidence.name().eq_ignore_ascii_case(name))
+    }
+}
+
 /// Where a match is. Lines and columns from 1; a column counts bytes, and the end is the last byte of the match.
+/// All 0 for a finding of the path alone. [`crate::Mode::Compatible`] counts as gitleaks does: columns are one higher on
+/// every line but a fragment's first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     pub start_line: u64,
@@ -27,7 +47,9 @@ pub struct Finding {
     pub rule: usize,
     pub place: Place,
     /// The bytes of `Fragment::text` that the match stands in (of the encoded text, if it was decoded).
-    pub span: std::ops::Range<usize>,
+    pub span: Range<usize>,
+    /// The bytes of `Fragment::text` that the secret stands in (of the encoded text, if it was decoded).
+    pub secret_span: Range<usize>,
     pub secret: SecretBytes,
     /// What the rule matched, the secret within.
     pub matched: SecretBytes,
@@ -40,4 +62,20 @@ pub struct Finding {
     pub decoded_from: Vec<&'static str>,
     /// The rule's tags, and what was learnt on the way (`decoded:base64`, `decode-depth:1`).
     pub tags: Vec<String>,
+    /// What was read from the secret's structure and is no secret itself: `aws-account:…`.
+    pub notes: Vec<String>,
+    /// What the rule's `required` rules found nearby.
+    pub required: Vec<RequiredFinding>,
+}
+
+/// A part of a finding of several rules.
+#[derive(Debug)]
+pub struct RequiredFinding {
+    /// Index into [`crate::RuleSet::rules`].
+    pub rule: usize,
+    pub place: Place,
+    pub span: Range<usize>,
+    pub secret: SecretBytes,
+    pub matched: SecretBytes,
+    pub line: SecretBytes,
 }

@@ -1,14 +1,18 @@
 //! Finds secrets in text. Pure: rules and text in, findings out; no files, no network, no git.
 //!
-//! [`rule`] holds the rules as types, [`detector`] looks for them in a [`Fragment`], and answers with [`Finding`]s.
+//! [`config`] reads rules, [`rule`] holds them as types, [`detector`] looks for them in a [`Fragment`], and answers with [`Finding`]s.
 
+pub mod config;
 pub mod detector;
+pub mod filter;
 pub mod finding;
 pub mod fragment;
 pub mod known;
+pub mod pattern;
 pub mod rule;
 
-pub use detector::{Detector, Scratch};
-pub use finding::{Confidence, Finding, Place};
+pub use detector::{Detector, InlineIgnores, Mode, Options, Scratch};
+pub use finding::{Confidence, Finding, Place, RequiredFinding};
 pub use fragment::Fragment;
-pub use rule::{Allowlist, Rule, RuleSet};
+pub use pattern::Pattern;
+pub use rule::{Allowlist, Rule, RuleSet, Severity};

@@ -27,14 +27,16 @@ pub(crate) struct Database {
     pub(crate) loose: Vec<Loose>,
     folders: Vec<PathBuf>,
     pub(crate) hash: HashKind,
-    pub(crate) partial: bool,
 }
 
 /// Where an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Position in the index of a pack.
-    Packed { pack: usize, position: u32 },
+    Packed {
+        pack: usize,
+        position: u32,
+    },
     Loose(usize),
 }
 
@@ -52,17 +54,23 @@ impl Database {
             loose: Vec::new(),
             folders: repository.object_dirs.clone(),
             hash: repository.hash,
-            partial: repository.partial,
         };
         let mut memory = MEMORY_BYTES;
         let mut next: Number = 0;
         for folder in &repository.object_dirs {
             for path in pack_paths(&folder.join("pack"), statistics) {
                 let number = u32::try_from(database.packs.len()).unwrap_or(u32::MAX);
-                let Some(pack) = open_pack(&path, repository.hash, number, &mut memory, statistics) else { continue };
-                let Some(after) = next.checked_add(pack.index.count()).filter(|_| database.packs.len() < PACKS_MAX)
+                let Some(pack) = open_pack(&path, repository.hash, number, &mut memory, statistics) else {
+                    continue;
+                };
+                let Some(after) =
+                    next.checked_add(pack.index.count()).filter(|_| database.packs.len() < PACKS_MAX)
                 else {
-                    statistics.skip(path.display().to_string(), SkipReason::TooLarge, "more objects than can be counted");
+                    statistics.skip(
+                        path.display().to_string(),
+                        SkipReason::TooLarge,
+                        "more objects than can be counted",
+                    );
                     continue;
                 };
                 database.firsts.push(next);
@@ -74,6 +82,10 @@ impl Database {
         for (number, folder) in repository.object_dirs.iter().enumerate() {
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             loose::list(folder, number, repository.hash, &mut database.loose, statistics);
+        }
+        if repository.partial {
+            let detail = "a partial clone: objects that were promised and not fetched are not scanned";
+            statistics.skip(repository.common_dir.display().to_string(), SkipReason::Missing, detail);
         }
         database.loose.sort_unstable();
         database.loose.dedup_by(|one, other| one.id == other.id);
@@ -141,7 +153,11 @@ impl Database {
     }
 
     /// The whole object.
-    pub(crate) fn load(&self, number: Number, reader: &mut Reader) -> Result<(Kind, Arc<Vec<u8>>), ObjectError> {
+    pub(crate) fn load(
+        &self,
+        number: Number,
+        reader: &mut Reader,
+    ) -> Result<(Kind, Arc<Vec<u8>>), ObjectError> {
         match self.place(number).ok_or(ObjectError::Missing)? {
             Place::Packed { pack, position } => {
                 let pack = self.packs.get(pack).ok_or(ObjectError::Missing)?;
@@ -159,7 +175,11 @@ impl Database {
         }
     }
 
-    pub(crate) fn load_id(&self, id: &ObjectId, reader: &mut Reader) -> Result<(Kind, Arc<Vec<u8>>), ObjectError> {
+    pub(crate) fn load_id(
+        &self,
+        id: &ObjectId,
+        reader: &mut Reader,
+    ) -> Result<(Kind, Arc<Vec<u8>>), ObjectError> {
         self.load(self.find(id).ok_or(ObjectError::Missing)?, reader)
     }
 
@@ -246,15 +266,22 @@ fn pack_paths(folder: &Path, statistics: &mut Statistics) -> Vec<PathBuf> {
         Ok(entries) => entries,
         Err(error) => {
             if error.kind() != std::io::ErrorKind::NotFound {
-                statistics.skip(folder.display().to_string(), loose::reason_of(error.kind()), "the folder of packs");
+                statistics.skip(
+                    folder.display().to_string(),
+                    loose::reason_of(error.kind()),
+                    "the folder of packs",
+                );
             }
             return Vec::new();
         }
     };
     let paths = entries.flatten().map(|entry| entry.path());
-    let mut packs: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|end| end == "pack")).collect();
+    let mut packs: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|end| end == "pack")).collect();
     // Larger ones first: they hold most of what is looked for.
-    packs.sort_by_cached_key(|path| (std::cmp::Reverse(fs::metadata(path).map_or(0, |data| data.len())), path.clone()));
+    packs.sort_by_cached_key(|path| {
+        (std::cmp::Reverse(fs::metadata(path).map_or(0, |data| data.len())), path.clone())
+    });
     packs
 }
 
@@ -325,7 +352,12 @@ impl Reader {
     }
 
     /// What an entry holds: an object or a delta.
-    pub(crate) fn inflate(&mut self, pack: &Pack, header: &Header, target: &mut Vec<u8>) -> Result<(), ObjectError> {
+    pub(crate) fn inflate(
+        &mut self,
+        pack: &Pack,
+        header: &Header,
+        target: &mut Vec<u8>,
+    ) -> Result<(), ObjectError> {
         let size = self.check_size(header.size)?;
         // Deflate adds a few bytes to what cannot be compressed.
         let end = header.data + header.size + header.size / 64 + 1024;

@@ -19,7 +19,7 @@ pub enum Error {
     GitNotRun { source: io::Error },
     #[error("git failed: {message}")]
     GitFailed { message: String },
-    #[error("a line of the hook's input is not `old new name`: line {line}")]
+    #[error("line {line} of the hook's input is not what git writes there")]
     HookLine { line: usize },
     #[error("{path} cannot be written: {source}")]
     Unwritable { path: PathBuf, source: io::Error },

@@ -32,13 +32,15 @@ pub(crate) struct Forest {
 /// Which kinds are wanted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
+    pub(crate) blobs: bool,
+    /// Commits and tags.
     pub(crate) messages: bool,
 }
 
 impl Wanted {
     fn has(self, kind: Kind) -> bool {
         match kind {
-            Kind::Blob => true,
+            Kind::Blob => self.blobs,
             Kind::Commit | Kind::Tag => self.messages,
             Kind::Tree => false,
         }
@@ -203,7 +205,11 @@ fn plant(
     if reached < forest.nodes.len() {
         let lost = forest.nodes.len() - reached;
         for _ in 0..lost {
-            statistics.skip(name(pack, NONE), SkipReason::Corrupt, "an object whose deltas run in a circle or have no base");
+            statistics.skip(
+                name(pack, NONE),
+                SkipReason::Corrupt,
+                "an object whose deltas run in a circle or have no base",
+            );
         }
     }
     forest

@@ -38,17 +38,13 @@ impl Inflater {
         let read = self.inner.total_out();
         output.truncate(size);
         match status {
-            Ok(Status::StreamEnd) if read == size as u64 => usize::try_from(self.inner.total_in()).map_err(|_| InflateError::Damaged),
+            Ok(Status::StreamEnd) if read == size as u64 => {
+                usize::try_from(self.inner.total_in()).map_err(|_| InflateError::Damaged)
+            }
             Ok(_) if read > size as u64 => Err(InflateError::OtherSize),
             Ok(Status::StreamEnd) => Err(InflateError::OtherSize),
             Ok(_) | Err(_) => Err(InflateError::Damaged),
         }
-    }
-
-    /// Puts the first bytes of a stream into `output` and says how many there are.
-    pub(crate) fn beginning(&mut self, input: &[u8], output: &mut [u8]) -> Result<usize, InflateError> {
-        self.begin();
-        self.more(input, output).map(|step| step.written)
     }
 
     /// A new stream, to be read with [`Inflater::more`].

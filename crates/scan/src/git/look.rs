@@ -1,7 +1,7 @@
 use super::database::{Number, Reader};
 use super::error::ObjectError;
 use super::forest;
-use super::pack::{Header, Kind, Pack};
+use super::pack::{Header, Pack};
 use super::sightings::{SecretKey, Sightings};
 use super::stream::Entry;
 use crate::located::{SkipReason, Statistics, Watch};
@@ -21,7 +21,7 @@ pub(crate) enum Class {
 const HEAD_BYTES: usize = 8000;
 
 impl Class {
-    fn of(content: &[u8]) -> Self {
+    pub(crate) fn of(content: &[u8]) -> Self {
         let head = content.get(..HEAD_BYTES).unwrap_or(content);
         if memchr::memchr(0, head).is_some() { Self::Other } else { Self::Text }
     }

@@ -19,7 +19,13 @@ pub(crate) struct Loose {
 const HEADER_BYTES_MAX: usize = 64;
 
 /// All loose objects of a folder of objects.
-pub(crate) fn list(folder: &Path, number: u16, hash: HashKind, found: &mut Vec<Loose>, statistics: &mut Statistics) {
+pub(crate) fn list(
+    folder: &Path,
+    number: u16,
+    hash: HashKind,
+    found: &mut Vec<Loose>,
+    statistics: &mut Statistics,
+) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     for (high, low) in HEX.iter().flat_map(|high| HEX.iter().map(move |low| (*high, *low))) {
         let prefix = [high, low];
@@ -37,7 +43,9 @@ pub(crate) fn list(folder: &Path, number: u16, hash: HashKind, found: &mut Vec<L
         for entry in entries.flatten() {
             let hex = format!("{prefix}{}", entry.file_name().to_string_lossy());
             let id = ObjectId::from_hex(hex.as_bytes());
-            found.extend(id.filter(|id| id.as_bytes().len() == hash.length()).map(|id| Loose { id, folder: number }));
+            found.extend(
+                id.filter(|id| id.as_bytes().len() == hash.length()).map(|id| Loose { id, folder: number }),
+            );
         }
     }
 }
@@ -103,8 +111,16 @@ pub(crate) fn open<'a>(
     let file = File::open(path).map_err(not_there)?;
     compressed.clear();
     inflater.begin();
-    let mut opened =
-        Opened { kind: Kind::Blob, size: 0, file, inflater, compressed, taken: 0, first: Vec::new(), ended: false };
+    let mut opened = Opened {
+        kind: Kind::Blob,
+        size: 0,
+        file,
+        inflater,
+        compressed,
+        taken: 0,
+        first: Vec::new(),
+        ended: false,
+    };
     let mut start = Vec::new();
     opened.read_up_to(HEADER_BYTES_MAX, &mut start)?;
     let no_header = ObjectError::Corrupt("it does not begin with a kind and a size");

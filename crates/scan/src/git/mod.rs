@@ -1,1 +1,158 @@
 //! Git repositories: every object once, bases whole, deltas by what they insert.
+
+mod changes;
+mod commits;
+mod comparison;
+mod database;
+pub mod delta;
+mod error;
+mod forest;
+mod history;
+mod inflate;
+mod known;
+mod link;
+mod look;
+mod loose;
+mod objects;
+mod oid;
+mod options;
+mod pack;
+mod pack_index;
+mod paths;
+mod ranges;
+mod refs;
+mod report;
+mod repository;
+mod revisions;
+mod sightings;
+pub mod staging;
+mod stored;
+mod stream;
+mod trees;
+mod versions;
+
+pub use error::Error;
+pub use link::WebAddress;
+pub use oid::{HashKind, ObjectId};
+pub use options::{GitOptions, Submodules, Unreachable};
+pub use paths::PathFilter;
+pub use repository::{ObjectDirectories, Repository};
+
+pub use changes::Compared;
+
+use crate::located::{Sink, Statistics, Watch};
+use changes::pushed;
+use database::{Database, Reader};
+use history::History;
+use ranges::Period;
+use report::Reporter;
+use std::ops::ControlFlow;
+use std::path::Path;
+use strongroom_detect::Detector;
+
+/// Scans the history of the repository that `path` is in.
+///
+/// Without revisions and dates all objects are scanned, those that nothing leads to as well, and of each secret the
+/// oldest commit is reported that holds it, once for each path. With a range or dates the commits in it are scanned, each
+/// against its parents.
+pub fn scan_history(
+    path: &Path,
+    detector: &Detector,
+    options: &GitOptions,
+    watch: Watch<'_>,
+    sink: Sink<'_>,
+) -> Result<Statistics, Error> {
+    let mut statistics = Statistics::default();
+    let repository = Repository::discover(path, &options.object_directories, &mut statistics)?;
+    scan_repository(&repository, detector, options, watch, sink, &mut statistics)?;
+    Ok(statistics)
+}
+
+fn scan_repository(
+    repository: &Repository,
+    detector: &Detector,
+    options: &GitOptions,
+    watch: Watch<'_>,
+    sink: Sink<'_>,
+    statistics: &mut Statistics,
+) -> Result<(), Error> {
+    let database = Database::open(repository, statistics);
+    let history = History { repository, database: &database, detector, options, watch };
+    let references = refs::references(repository, statistics);
+    let mut reader = Reader::new(options.blob_bytes_max);
+    let tips = revisions::tips(&history, &references, &mut reader)?;
+    let period = Period { since: options.since, until: options.until };
+    let flow = if tips.is_open() && period.is_open() {
+        let sightings = history.look_at_all(statistics);
+        let attribution = history.attribute(&sightings, &tips, &mut reader, statistics);
+        Reporter::new(&history, &mut reader, statistics).report(&attribution, sink)
+    } else {
+        Reporter::new(&history, &mut reader, statistics).report_commits(&tips, period, sink)
+    };
+    statistics.ended_early |= flow.is_break();
+    Ok(())
+}
+
+/// Scans what would be committed (`Compared::Staged`), or what is changed and not staged.
+pub fn scan_uncommitted(
+    path: &Path,
+    compared: Compared,
+    detector: &Detector,
+    options: &GitOptions,
+    watch: Watch<'_>,
+    sink: Sink<'_>,
+) -> Result<Statistics, Error> {
+    on_repository(path, detector, options, watch, |history, reader, statistics| {
+        let references = refs::references(history.repository, statistics);
+        let head = refs::head(history.repository, &references);
+        Reporter::new(history, reader, statistics).report_uncommitted(compared, head, sink)
+    })
+}
+
+/// Scans the commits that a push brings. `lines` is what git writes to the standard input of a `pre-push` hook
+/// (`local-name local-id remote-name remote-id`) or a `pre-receive` hook (`old-id new-id name`); what references lead to
+/// already is not scanned again in a `pre-receive` hook, and what remote-tracking references lead to in a `pre-push` hook.
+pub fn scan_push(
+    path: &Path,
+    lines: &str,
+    push: Push,
+    detector: &Detector,
+    options: &GitOptions,
+    watch: Watch<'_>,
+    sink: Sink<'_>,
+) -> Result<Statistics, Error> {
+    on_repository(path, detector, options, watch, |history, reader, statistics| {
+        let mut references = refs::references(history.repository, statistics);
+        if push == Push::Outgoing {
+            references.retain(|reference| reference.name.starts_with("refs/remotes/"));
+        }
+        let tips = pushed(lines, push, &references)?;
+        Ok(Reporter::new(history, reader, statistics).report_commits(&tips, Period::default(), sink))
+    })
+}
+
+/// Which side of a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Push {
+    /// A `pre-push` hook, in the repository that is pushed from.
+    Outgoing,
+    /// A `pre-receive` hook, in the repository that is pushed to.
+    Incoming,
+}
+
+fn on_repository(
+    path: &Path,
+    detector: &Detector,
+    options: &GitOptions,
+    watch: Watch<'_>,
+    run: impl FnOnce(&History<'_>, &mut Reader, &mut Statistics) -> Result<ControlFlow<()>, Error>,
+) -> Result<Statistics, Error> {
+    let mut statistics = Statistics::default();
+    let repository = Repository::discover(path, &options.object_directories, &mut statistics)?;
+    let database = Database::open(&repository, &mut statistics);
+    let history = History { repository: &repository, database: &database, detector, options, watch };
+    let mut reader = Reader::new(options.blob_bytes_max);
+    let flow = run(&history, &mut reader, &mut statistics)?;
+    statistics.ended_early |= flow.is_break();
+    Ok(statistics)
+}

@@ -6,25 +6,18 @@ use std::path::{Path, PathBuf};
 
 /// A name, and the object that it leads to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Reference {
+pub(crate) struct Reference {
     /// `HEAD`, `refs/heads/main`, `worktrees/NAME/HEAD`.
-    pub name: String,
-    pub id: ObjectId,
+    pub(crate) name: String,
+    pub(crate) id: ObjectId,
 }
 
 const REFERENCES_MAX: usize = 5_000_000;
 const FOLDERS_DEPTH_MAX: usize = 64;
 const SYMBOLIC_DEPTH_MAX: usize = 5;
 /// Names beside HEAD that lead to commits for a while (gitrevisions(7)).
-const PASSING: [&str; 7] = [
-    "AUTO_MERGE",
-    "BISECT_HEAD",
-    "CHERRY_PICK_HEAD",
-    "FETCH_HEAD",
-    "MERGE_HEAD",
-    "ORIG_HEAD",
-    "REVERT_HEAD",
-];
+const PASSING: [&str; 7] =
+    ["AUTO_MERGE", "BISECT_HEAD", "CHERRY_PICK_HEAD", "FETCH_HEAD", "MERGE_HEAD", "ORIG_HEAD", "REVERT_HEAD"];
 
 /// All references: branches, tags, remotes, notes, stash, replacements, HEAD of each worktree.
 pub(crate) fn references(repository: &Repository, statistics: &mut Statistics) -> Vec<Reference> {
@@ -40,7 +33,9 @@ pub(crate) fn references(repository: &Repository, statistics: &mut Statistics) -
     let loose_count = found.len();
     for reference in packed(common, statistics) {
         let (loose, _) = found.split_at(loose_count);
-        if loose.binary_search_by(|other| other.name.cmp(&reference.name)).is_err() && found.len() < REFERENCES_MAX {
+        if loose.binary_search_by(|other| other.name.cmp(&reference.name)).is_err()
+            && found.len() < REFERENCES_MAX
+        {
             found.push(reference);
         }
     }
@@ -92,7 +87,8 @@ pub(crate) fn remembered(repository: &Repository, statistics: &mut Statistics) -
 
 fn folders(parent: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
-    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    let mut found: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
     found.sort();
     found
 }
@@ -151,7 +147,8 @@ fn packed(common: &Path, statistics: &mut Statistics) -> Vec<Reference> {
 }
 
 fn packed_lines(text: &[u8]) -> Vec<Reference> {
-    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#") && !line.starts_with(b"^"));
+    let lines =
+        text.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#") && !line.starts_with(b"^"));
     let parsed = lines.filter_map(|line| {
         let space = line.iter().position(|byte| *byte == b' ')?;
         let (id, name) = line.split_at_checked(space)?;
@@ -170,7 +167,10 @@ fn resolve(common: &Path, path: &Path, references: &[Reference], depth: usize) -
     let name = text.trim().strip_prefix("ref:")?.trim();
     let found = references.iter().find(|reference| reference.name == name).map(|reference| reference.id);
     let plain = !name.split('/').any(|part| part == "..") && !name.starts_with('/');
-    found.or_else(|| (plain && depth < SYMBOLIC_DEPTH_MAX).then(|| resolve(common, &common.join(name), references, depth + 1))?)
+    found.or_else(|| {
+        (plain && depth < SYMBOLIC_DEPTH_MAX)
+            .then(|| resolve(common, &common.join(name), references, depth + 1))?
+    })
 }
 
 /// The id that a line begins with.

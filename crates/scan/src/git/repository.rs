@@ -43,8 +43,13 @@ const SMALL_FILE_BYTES_MAX: u64 = 4 << 20;
 
 impl Repository {
     /// Finds the repository that `path` is in, as git does: there, or in a folder above.
-    pub fn discover(path: &Path, directories: &ObjectDirectories, statistics: &mut Statistics) -> Result<Self, Error> {
-        let start = fs::canonicalize(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+    pub fn discover(
+        path: &Path,
+        directories: &ObjectDirectories,
+        statistics: &mut Statistics,
+    ) -> Result<Self, Error> {
+        let start =
+            fs::canonicalize(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
         for folder in start.ancestors() {
             let dot_git = folder.join(".git");
             if let Some(git_dir) = git_dir_at(&dot_git)? {
@@ -115,7 +120,10 @@ fn gather_modules(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let path = entry.path();
-        if found.len() >= MODULES_MAX || depth > DEPTH_MAX || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        if found.len() >= MODULES_MAX
+            || depth > DEPTH_MAX
+            || !entry.file_type().is_ok_and(|kind| kind.is_dir())
+        {
             continue;
         }
         if is_git_dir(&path) {
@@ -134,25 +142,35 @@ fn git_dir_at(dot_git: &Path) -> Result<Option<PathBuf>, Error> {
         return Ok(is_git_dir(dot_git).then(|| dot_git.to_owned()));
     }
     let damaged = |what: &str| Error::Damaged { path: dot_git.to_owned(), what: what.to_owned() };
-    let text = small_file(dot_git).map_err(|source| Error::Unreadable { path: dot_git.to_owned(), source })?;
+    let text =
+        small_file(dot_git).map_err(|source| Error::Unreadable { path: dot_git.to_owned(), source })?;
     let text = String::from_utf8_lossy(&text).into_owned();
-    let target = text.trim().strip_prefix("gitdir:").ok_or_else(|| damaged("it does not say `gitdir: PATH`"))?;
+    let target =
+        text.trim().strip_prefix("gitdir:").ok_or_else(|| damaged("it does not say `gitdir: PATH`"))?;
     let folder = dot_git.parent().unwrap_or(dot_git).join(target.trim());
     if !folder.join("HEAD").exists() {
-        return Err(damaged("the folder it names is not a git folder (was the main worktree moved? `git worktree repair`)"));
+        return Err(damaged(
+            "the folder it names is not a git folder (was the main worktree moved? `git worktree repair`)",
+        ));
     }
     Ok(Some(folder))
 }
 
 fn is_git_dir(folder: &Path) -> bool {
     let has_head = fs::symlink_metadata(folder.join("HEAD")).is_ok();
-    has_head && (folder.join("objects").is_dir() && folder.join("refs").is_dir() || folder.join("commondir").is_file())
+    has_head
+        && (folder.join("objects").is_dir() && folder.join("refs").is_dir()
+            || folder.join("commondir").is_file())
 }
 
 fn gather_object_dirs(folder: &Path, depth: usize, found: &mut Vec<PathBuf>, statistics: &mut Statistics) {
     let known = fs::canonicalize(folder);
     let Ok(folder) = known else {
-        statistics.skip(folder.display().to_string(), SkipReason::Missing, "a folder of objects that does not exist");
+        statistics.skip(
+            folder.display().to_string(),
+            SkipReason::Missing,
+            "a folder of objects that does not exist",
+        );
         return;
     };
     if found.contains(&folder) {
@@ -164,7 +182,9 @@ fn gather_object_dirs(folder: &Path, depth: usize, found: &mut Vec<PathBuf>, sta
         statistics.skip(folder.display().to_string(), SkipReason::TooDeep, "its alternates are not followed");
         return;
     }
-    for line in String::from_utf8_lossy(&list).lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+    for line in
+        String::from_utf8_lossy(&list).lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
         gather_object_dirs(&folder.join(line), depth + 1, found, statistics);
     }
 }

@@ -55,7 +55,15 @@ const ROOTS_AT_ONCE: usize = 4;
 impl Walk<'_> {
     /// Walks until there are no more roots. Each thread calls this once, with a reader and an eye of its own.
     pub(crate) fn run(&self, reader: &mut Reader, eye: &mut Eye<'_>) {
-        let mut walker = Walker { walk: self, reader, eye, spare: Vec::new(), later: Vec::new(), delta: Vec::new(), changed: Vec::new() };
+        let mut walker = Walker {
+            walk: self,
+            reader,
+            eye,
+            spare: Vec::new(),
+            later: Vec::new(),
+            delta: Vec::new(),
+            changed: Vec::new(),
+        };
         loop {
             let from = self.next_root.fetch_add(ROOTS_AT_ONCE, Ordering::Relaxed);
             let Some(roots) = self.forest.roots.get(from..) else { break };
@@ -135,7 +143,14 @@ impl Walker<'_, '_, '_> {
     }
 
     /// Keeps a version for its branches, if it has any.
-    fn hold(&mut self, frames: &mut Vec<Frame>, held: &mut usize, index: u32, version: Version, depth: usize) {
+    fn hold(
+        &mut self,
+        frames: &mut Vec<Frame>,
+        held: &mut usize,
+        index: u32,
+        version: Version,
+        depth: usize,
+    ) {
         let Some(node) = self.walk.forest.node(index) else { return };
         if node.first_child == NONE {
             return self.recycle(version.content);
@@ -236,7 +251,13 @@ impl Walker<'_, '_, '_> {
         }
     }
 
-    fn grow(&mut self, parent: &Version, depth: usize, node: &Node, delta: &mut Vec<u8>) -> Result<Version, ObjectError> {
+    fn grow(
+        &mut self,
+        parent: &Version,
+        depth: usize,
+        node: &Node,
+        delta: &mut Vec<u8>,
+    ) -> Result<Version, ObjectError> {
         if depth > CHAIN_MAX {
             return Err(ObjectError::TooDeep);
         }
@@ -274,7 +295,13 @@ impl Walker<'_, '_, '_> {
         Ok(version)
     }
 
-    fn inflate(&mut self, node: &Node, data: u64, size: u64, target: &mut Vec<u8>) -> Result<(), ObjectError> {
+    fn inflate(
+        &mut self,
+        node: &Node,
+        data: u64,
+        size: u64,
+        target: &mut Vec<u8>,
+    ) -> Result<(), ObjectError> {
         if size > self.reader.bytes_max {
             return Err(ObjectError::TooLarge(size));
         }

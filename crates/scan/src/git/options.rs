@@ -1,0 +1,58 @@
+use super::known::Known;
+use super::repository::ObjectDirectories;
+
+/// What of a repository is scanned, and how.
+#[derive(Debug, Clone)]
+pub struct GitOptions {
+    /// Revisions and ranges as git writes them (gitrevisions(7)): `main`, `A..B`, `A...B`, `^old`, `v1.0~3`. Empty: everything.
+    pub revisions: Vec<String>,
+    /// Only commits whose committer's time is in this interval, in seconds since 1970.
+    pub since: Option<i64>,
+    pub until: Option<i64>,
+    /// Only these paths: globs with `*`, `?`, `**`, or the names of folders. Empty: all.
+    pub paths: Vec<String>,
+    /// The messages of commits and tags as well.
+    pub messages: bool,
+    pub unreachable: Unreachable,
+    /// Larger blobs are read piece by piece if they stand whole in a pack, else left out and counted.
+    pub blob_bytes_max: u64,
+    pub threads: usize,
+    pub object_directories: ObjectDirectories,
+    pub submodules: Submodules,
+    /// What an earlier scan has looked at.
+    pub known: Known,
+}
+
+/// Objects that no reference leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreachable {
+    Scanned,
+    LeftOut,
+}
+
+/// Repositories inside the repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submodules {
+    /// Named among what was not scanned.
+    Named,
+    /// Those that were checked out are scanned, below their path.
+    Entered,
+}
+
+impl Default for GitOptions {
+    fn default() -> Self {
+        Self {
+            revisions: Vec::new(),
+            since: None,
+            until: None,
+            paths: Vec::new(),
+            messages: true,
+            unreachable: Unreachable::Scanned,
+            blob_bytes_max: 16 << 20,
+            threads: 2,
+            object_directories: ObjectDirectories::default(),
+            submodules: Submodules::Named,
+            known: Known::default(),
+        }
+    }
+}

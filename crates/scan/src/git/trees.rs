@@ -1,0 +1,167 @@
+use super::database::{Database, Number, Reader};
+use super::error::ObjectError;
+use super::forest;
+use super::objects::{self, EntryKind};
+use super::oid::ObjectId;
+use super::pack::Kind;
+use crate::located::{SkipReason, Statistics};
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Finds the paths of a few blobs. Every tree is read once; those that hold something of interest once for each path.
+pub(crate) struct Trees<'a> {
+    database: &'a Database,
+    wanted: HashMap<ObjectId, Number>,
+    /// By the first two bytes of an id: most blobs are not wanted, and that should cost nothing.
+    filter: Vec<bool>,
+    visited: Vec<u64>,
+    /// Trees with something wanted in or under them.
+    holding: HashSet<Number>,
+    /// Such trees, and a hash of the path at which they were read.
+    read_at: HashSet<(Number, u64)>,
+    pub(crate) submodules: HashSet<String>,
+}
+
+const DEPTH_MAX: usize = 512;
+const SUBMODULES_NAMED_MAX: usize = 10_000;
+
+/// A wanted blob was met.
+pub(crate) struct Met<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) object: Number,
+}
+
+impl<'a> Trees<'a> {
+    pub(crate) fn new(database: &'a Database, wanted: impl IntoIterator<Item = Number>) -> Self {
+        let mut trees = Self {
+            database,
+            wanted: HashMap::new(),
+            filter: vec![false; 1 << 16],
+            visited: vec![0; database.count() as usize / 64 + 1],
+            holding: HashSet::new(),
+            read_at: HashSet::new(),
+            submodules: HashSet::new(),
+        };
+        for number in wanted {
+            let Some(id) = database.id(number) else { continue };
+            if let Some(slot) = trees.filter.get_mut(bucket(&id)) {
+                *slot = true;
+            }
+            trees.wanted.insert(id, number);
+        }
+        trees
+    }
+
+    /// Reads a tree, and all in it that was not read before.
+    pub(crate) fn read(
+        &mut self,
+        tree: &ObjectId,
+        reader: &mut Reader,
+        statistics: &mut Statistics,
+        met: &mut dyn FnMut(Met<'_>),
+    ) {
+        let mut path = String::new();
+        self.enter(tree, &mut path, 0, &mut Walk { reader, statistics, met });
+    }
+
+    /// Whether a commit's tree was read already, so that nothing new is in it.
+    fn was_read(&self, number: Number) -> bool {
+        let word = self.visited.get(number as usize / 64).copied().unwrap_or(0);
+        word >> (number % 64) & 1 == 1
+    }
+
+    /// Says whether the tree holds something wanted.
+    fn enter(&mut self, tree: &ObjectId, path: &mut String, depth: usize, walk: &mut Walk<'_>) -> bool {
+        let Some(number) = self.database.find(tree) else {
+            walk.statistics.skip(
+                tree.to_string(),
+                SkipReason::Missing,
+                format!("the folder {path:?} of a commit"),
+            );
+            return false;
+        };
+        if self.was_read(number) {
+            if !self.holding.contains(&number) {
+                return false;
+            }
+            if !self.read_at.insert((number, hash(path))) {
+                return true;
+            }
+        } else if let Some(word) = self.visited.get_mut(number as usize / 64) {
+            *word |= 1 << (number % 64);
+        }
+        let content = match self.database.load(number, walk.reader) {
+            Ok((Kind::Tree, content)) if depth <= DEPTH_MAX => content,
+            other => {
+                let error = match other {
+                    Ok((Kind::Tree, _)) => ObjectError::TooDeep,
+                    Ok(_) => ObjectError::Corrupt("it is said to be a tree, and is none"),
+                    Err(error) => error,
+                };
+                walk.statistics.skip(
+                    tree.to_string(),
+                    forest::reason(&error),
+                    format!("the folder {path:?}: {error}"),
+                );
+                return false;
+            }
+        };
+        let mut holds = false;
+        let length = path.len();
+        for entry in objects::entries(&content, self.database.hash) {
+            match entry.kind {
+                EntryKind::Blob | EntryKind::Link => {
+                    if self.filter.get(bucket(&entry.id)) == Some(&true)
+                        && let Some(object) = self.wanted.get(&entry.id)
+                    {
+                        holds = true;
+                        join(path, entry.name);
+                        (walk.met)(Met { path, object: *object });
+                    }
+                }
+                EntryKind::Tree => {
+                    join(path, entry.name);
+                    holds |= self.enter(&entry.id, path, depth + 1, walk);
+                }
+                EntryKind::Submodule => {
+                    join(path, entry.name);
+                    if self.submodules.len() < SUBMODULES_NAMED_MAX {
+                        self.submodules.insert(path.clone());
+                    }
+                }
+            }
+            path.truncate(length);
+        }
+        if holds {
+            self.holding.insert(number);
+            self.read_at.insert((number, hash(path)));
+        }
+        holds
+    }
+}
+
+struct Walk<'a> {
+    reader: &'a mut Reader,
+    statistics: &'a mut Statistics,
+    met: &'a mut dyn FnMut(Met<'_>),
+}
+
+fn bucket(id: &ObjectId) -> usize {
+    match id.as_bytes() {
+        [first, second, ..] => usize::from(*first) << 8 | usize::from(*second),
+        _ => 0,
+    }
+}
+
+fn hash(path: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
+}
+
+pub(crate) fn join(path: &mut String, name: &[u8]) {
+    if !path.is_empty() {
+        path.push('/');
+    }
+    path.push_str(&String::from_utf8_lossy(name));
+}

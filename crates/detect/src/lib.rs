@@ -10,9 +10,11 @@ pub mod fragment;
 pub mod known;
 pub mod pattern;
 pub mod rule;
+pub mod structure;
 
 pub use detector::{Detector, InlineIgnores, Mode, Options, Scratch};
 pub use finding::{Confidence, Finding, Place, RequiredFinding};
 pub use fragment::Fragment;
 pub use pattern::Pattern;
 pub use rule::{Allowlist, Rule, RuleSet, Severity};
+pub use structure::{Structure, Verdict};

@@ -18,6 +18,8 @@ mod oid;
 mod options;
 mod pack;
 mod pack_index;
+pub mod patch;
+mod patches;
 mod paths;
 mod ranges;
 mod refs;
@@ -35,6 +37,7 @@ pub use error::Error;
 pub use link::WebAddress;
 pub use oid::{HashKind, ObjectId};
 pub use options::{GitOptions, Submodules, Unreachable};
+pub use patches::{Patches, scan_patches};
 pub use paths::PathFilter;
 pub use repository::{ObjectDirectories, Repository};
 

@@ -3,14 +3,20 @@
 //! [`config`] reads rules, [`rule`] holds them as types, [`detector`] looks for them in a [`Fragment`], and answers with [`Finding`]s.
 
 pub mod config;
+mod decode;
 pub mod detector;
+pub mod efficiency;
+pub mod entropy;
 pub mod filter;
 pub mod finding;
 pub mod fragment;
+mod ignores;
 pub mod known;
 pub mod pattern;
+mod prefilter;
 pub mod rule;
 pub mod structure;
+mod window;
 
 pub use detector::{Detector, InlineIgnores, Mode, Options, Scratch};
 pub use finding::{Confidence, Finding, Place, RequiredFinding};

@@ -1,8 +1,22 @@
 //! Rules from TOML: gitleaks' format whole, betterleaks' additions, and our own keys.
-//! What gitleaks' own reader accepts is accepted here: keys in any case, a text where a list is expected, numbers in
+//!
+//! In two steps: [`raw`] takes the document apart, [`resolve`] makes rules of it and puts the configurations together that extend
+//! each other. What gitleaks' own reader accepts is accepted here: keys in any case, a text where a list is expected, numbers in
 //! quotes.
 
+mod raw;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
 use crate::RuleSet;
+
+/// Larger configurations are refused.
+pub const BYTES_MAX: usize = 8 * 1024 * 1024;
+/// So many rules at most, after extension.
+pub const RULES_MAX: usize = 20_000;
+/// The `minVersion` of gitleaks' format up to which everything is known.
+const GITLEAKS_VERSION: [u64; 3] = [8, 30, 999];
 
 /// What a configuration wants to have read. `detect` reads no files itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,10 +100,12 @@ pub enum Weight {
 /// # Errors
 /// No TOML, or something wrong that concerns no single rule.
 pub fn read(
-    _text: &str,
-    _file: &str,
-    _reading: Reading,
-    _load: &mut dyn FnMut(Wanted<'_>) -> Result<String, String>,
+    text: &str,
+    file: &str,
+    reading: Reading,
+    load: &mut dyn FnMut(Wanted<'_>) -> Result<String, String>,
 ) -> Result<Loaded, Problem> {
-    Ok(Loaded { rules: RuleSet::default(), problems: Vec::new() })
+    let mut resolver = resolve::Resolver { reading, load, problems: Vec::new() };
+    let rules = resolver.whole(text, file)?;
+    Ok(Loaded { rules, problems: resolver.problems })
 }

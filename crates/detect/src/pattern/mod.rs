@@ -83,18 +83,16 @@ impl Pattern {
 
     /// All matches, as Go finds them: leftmost, not overlapping.
     pub fn find_all(&self, text: &[u8]) -> Vec<Range<usize>> {
+        self.find_all_within(text, 0..text.len())
+    }
+
+    /// All matches in a part of a text. What stands around it is seen by `\b`, `^` and `$`.
+    pub fn find_all_within(&self, text: &[u8], part: Range<usize>) -> Vec<Range<usize>> {
         let Some(regex) = self.regex() else { return Vec::new() };
-        let mut matches = Vec::new();
-        let mut previous_end = None;
-        for found in regex.find_iter(text) {
-            // Go takes no empty match that touches the one before.
-            if found.is_empty() && previous_end == Some(found.start()) {
-                continue;
-            }
-            previous_end = Some(found.end());
-            matches.push(found.range());
+        if part.start > part.end || part.end > text.len() {
+            return Vec::new();
         }
-        matches
+        regex.find_iter(Input::new(text).range(part)).map(|found| found.range()).collect()
     }
 
     /// The groups of the first match, the whole match first.

@@ -1,0 +1,224 @@
+//! Finds what may be encoded. The same as one search for
+//! `%XX(.*%XX)?`, then `(U+XXXX\s)+` or `(\\?\uXXXX)+`, then `[0-9A-Fa-f]{32,}`, then `[\w/+-]{16,}={0,2}`,
+//! leftmost first; but made for texts in which next to nothing is.
+
+use super::encodings::{Encoding, nibble};
+use crate::Mode;
+use std::ops::Range;
+
+const BASE64_MIN: usize = 16;
+const HEX_MIN: usize = 32;
+/// Half of [`BASE64_MIN`].
+const STRIDE: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct Encoded {
+    pub encoding: Encoding,
+    pub range: Range<usize>,
+}
+
+/// What may be encoded, without what touches something of higher precedence.
+pub(super) fn encoded(text: &[u8], mode: Mode) -> Vec<Encoded> {
+    let all = Scanner::new(text, mode).all();
+    if all.len() == 1 {
+        return all;
+    }
+    let touch = |one: &Encoded, other: &Encoded| {
+        other.range.start <= one.range.end && other.range.end >= one.range.start
+    };
+    let mut kept = vec![true; all.len()];
+    for (at, pair) in all.windows(2).enumerate() {
+        let [one, other] = pair else { continue };
+        if touch(one, other) && one.encoding != other.encoding {
+            let later = if one.encoding > other.encoding { at } else { at + 1 };
+            if let Some(kept) = kept.get_mut(later) {
+                *kept = false;
+            }
+        }
+    }
+    let mut kept = kept.into_iter();
+    let mut all = all;
+    all.retain(|_| kept.next().unwrap_or(true));
+    all
+}
+
+struct Scanner<'t> {
+    text: &'t [u8],
+    /// Where the next `%` or `\`, `U+`, `&#` is, at the place that was last asked about or after; `None`: nowhere.
+    signs: [Option<usize>; 3],
+}
+
+impl<'t> Scanner<'t> {
+    fn new(text: &'t [u8], mode: Mode) -> Self {
+        let entity = if mode == Mode::Native { Some(0) } else { None };
+        let mut scanner = Self { text, signs: [Some(0), Some(0), entity] };
+        for sign in 0..3 {
+            scanner.advance(sign, 0);
+        }
+        scanner
+    }
+
+    fn all(mut self) -> Vec<Encoded> {
+        let mut found = Vec::new();
+        let (mut escape, mut run) = (self.next_escape(0), self.next_run(0));
+        loop {
+            let is_run_first = match (&escape, &run) {
+                (Some(escape), Some(run)) => run.start < escape.range.start,
+                (escape, run) => escape.is_none() && run.is_some(),
+            };
+            let next = if is_run_first { run.clone().map(|run| self.take_run(run)) } else { escape.take() };
+            let Some(next) = next else { return found };
+            let end = next.range.end;
+            found.push(next);
+            if !is_run_first || escape.as_ref().is_some_and(|escape| escape.range.start < end) {
+                escape = self.next_escape(end);
+            }
+            if run.as_ref().is_some_and(|run| run.start < end) {
+                run = self.next_run(end);
+            }
+        }
+    }
+
+    /// A run as hexadecimal if that is what its beginning is, else as base64.
+    fn take_run(&self, run: Range<usize>) -> Encoded {
+        let body = self.text.get(run.clone()).unwrap_or_default();
+        let digits = body.iter().take_while(|byte| nibble(**byte).is_some()).count();
+        if digits >= HEX_MIN {
+            return Encoded { encoding: Encoding::Hex, range: run.start..run.start + digits };
+        }
+        let after = self.text.get(run.end..).unwrap_or_default();
+        let padding = after.iter().take(2).take_while(|byte| **byte == b'=').count();
+        Encoded { encoding: Encoding::Base64, range: run.start..run.end + padding }
+    }
+
+    /// The next run of at least [`BASE64_MIN`] characters of base64 from `at` on.
+    fn next_run(&self, at: usize) -> Option<Range<usize>> {
+        // A run that begins at `at` or later covers two probes in a row.
+        let mut probe = at + STRIDE - 1;
+        loop {
+            if !is_base64(*self.text.get(probe)?) {
+                probe += STRIDE;
+                continue;
+            }
+            if !self.text.get(probe + STRIDE).is_some_and(|byte| is_base64(*byte)) {
+                probe += 2 * STRIDE;
+                continue;
+            }
+            let head = self.text.get(at..probe).unwrap_or_default();
+            let start = probe - head.iter().rev().take_while(|byte| is_base64(**byte)).count();
+            let rest = self.text.get(probe..).unwrap_or_default();
+            let end = probe + rest.iter().take_while(|byte| is_base64(**byte)).count();
+            if end - start >= BASE64_MIN {
+                return Some(start..end);
+            }
+            probe = end + STRIDE;
+        }
+    }
+
+    /// The next escape from `at` on.
+    fn next_escape(&mut self, at: usize) -> Option<Encoded> {
+        let mut from = at;
+        loop {
+            for sign in 0..3 {
+                self.advance(sign, from);
+            }
+            let place = self.signs.iter().flatten().copied().min()?;
+            let rest = self.text.get(place..)?;
+            let found = match rest {
+                [b'%', ..] => percent(rest).map(|length| (Encoding::Percent, length)),
+                [b'U', ..] => code_points(rest).map(|length| (Encoding::Unicode, length)),
+                [b'&', ..] => entities(rest).map(|length| (Encoding::Unicode, length)),
+                _ => escapes(rest).map(|length| (Encoding::Unicode, length)),
+            };
+            if let Some((encoding, length)) = found {
+                return Some(Encoded { encoding, range: place..place + length });
+            }
+            from = place + 1;
+        }
+    }
+
+    /// Moves a sign's place to `from` or after.
+    fn advance(&mut self, sign: usize, from: usize) {
+        let Some(place) = self.signs.get_mut(sign) else { return };
+        if place.is_none_or(|place| place >= from && from > 0) {
+            return;
+        }
+        let rest = self.text.get(from..).unwrap_or_default();
+        let next = match sign {
+            0 => memchr::memchr2(b'%', b'\\', rest),
+            1 => memchr::memmem::find(rest, b"U+"),
+            _ => memchr::memmem::find(rest, b"&#"),
+        };
+        *place = next.map(|next| from + next);
+    }
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'/' | b'+' | b'-')
+}
+
+fn are_digits(bytes: Option<&[u8]>) -> bool {
+    bytes.is_some_and(|bytes| bytes.iter().all(|byte| nibble(*byte).is_some()))
+}
+
+/// `%XX`, and on to the last `%XX` of the line.
+fn percent(rest: &[u8]) -> Option<usize> {
+    if !are_digits(rest.get(1..3)) {
+        return None;
+    }
+    let line = rest.get(..memchr::memchr(b'\n', rest).unwrap_or(rest.len()))?;
+    let last = memchr::memrchr_iter(b'%', line).find(|at| *at >= 3 && are_digits(line.get(at + 1..at + 3)));
+    Some(last.unwrap_or(0) + 3)
+}
+
+/// `U+XXXX` and a space (or the end), once or more.
+fn code_points(rest: &[u8]) -> Option<usize> {
+    let mut length = 0;
+    while rest.get(length..).is_some_and(|rest| rest.starts_with(b"U+"))
+        && are_digits(rest.get(length + 2..length + 6))
+    {
+        match rest.get(length + 6) {
+            None => return Some(length + 6),
+            Some(b' ' | b'\t' | b'\n' | b'\r' | 0x0c) => length += 7,
+            Some(_) => break,
+        }
+    }
+    (length > 0).then_some(length)
+}
+
+/// `\uXXXX` or `\\uXXXX`, once or more.
+fn escapes(rest: &[u8]) -> Option<usize> {
+    let mut length = 0;
+    loop {
+        let here = rest.get(length..).unwrap_or_default();
+        let slashes = here.iter().take(2).take_while(|byte| **byte == b'\\').count();
+        let is_escape = slashes > 0
+            && matches!(here.get(slashes), Some(b'u' | b'U'))
+            && are_digits(here.get(slashes + 1..slashes + 5));
+        if !is_escape {
+            return (length > 0).then_some(length);
+        }
+        length += slashes + 5;
+    }
+}
+
+/// `&#x41;` or `&#65;`, three times or more: fewer are punctuation.
+fn entities(rest: &[u8]) -> Option<usize> {
+    let (mut length, mut count) = (0, 0);
+    loop {
+        let here = rest.get(length..).unwrap_or_default();
+        let code = here.strip_prefix(b"&#").unwrap_or_default();
+        let end = memchr::memchr(b';', code.get(..code.len().min(8)).unwrap_or_default());
+        let is_code = end.and_then(|end| code.get(..end)).is_some_and(|code| match code {
+            [b'x' | b'X', digits @ ..] => !digits.is_empty() && are_digits(Some(digits)),
+            digits => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
+        });
+        match end {
+            Some(end) if is_code => {
+                length += end + 3;
+                count += 1;
+            }
+            _ => return (count >= 3).then_some(length),
+        }
+    }
+}

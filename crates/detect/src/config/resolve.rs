@@ -8,6 +8,7 @@ use crate::pattern::{Pattern, PatternError};
 use crate::rule::{
     Allowlist, Condition, Origin, Required, Rule, RuleSet, SPECIFICITY_USUAL, Severity, Target,
 };
+use crate::structure::Structure;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -208,7 +209,9 @@ impl Resolver<'_> {
         rule.skip_report = raw.skip_report;
         rule.specificity = raw.specificity.unwrap_or(SPECIFICITY_USUAL);
         rule.token_efficiency = raw.token_efficiency;
-        rule.structure = raw.structure;
+        if self.named(&raw.structure, Structure::named, "structure", &rule).is_some() {
+            rule.structure = raw.structure;
+        }
         rule.remediation = raw.remediation;
         rule.references = raw.references;
         rule.examples = raw.examples;

@@ -1,4 +1,5 @@
-use super::{Redaction, Report};
+use super::redaction::between_characters;
+use super::{Redaction, Report, Tool};
 use crate::located::{Commit, Located};
 use jiff::Timestamp;
 use strongroom_detect::Rule;
@@ -81,7 +82,14 @@ pub(super) fn message(text: &str) -> String {
 
 impl Report<'_> {
     pub(crate) fn record<'a>(&'a self, located: &'a Located) -> Record<'a> {
-        Record::new(located, self.rules.rule(located.finding.rule), self.redaction)
+        let mut record = Record::new(located, self.rules.rule(located.finding.rule), self.redaction);
+        if self.tool == Tool::Gitleaks
+            && matches!(self.redaction, Redaction::Percent(100..))
+            && located.finding.secret.expose().is_empty()
+        {
+            record.matched = between_characters(located.finding.matched.expose());
+        }
+        record
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {

@@ -44,6 +44,18 @@ impl Redaction {
     }
 }
 
+/// What gitleaks makes of the text of a finding without a secret (a path's): Go's `ReplaceAll` finds the empty text
+/// between all characters.
+pub(super) fn between_characters(text: &[u8]) -> SecretBytes {
+    let text = String::from_utf8_lossy(text);
+    let mut out = String::from("REDACTED");
+    for character in text.chars() {
+        out.push(character);
+        out.push_str("REDACTED");
+    }
+    SecretBytes::new(out.into_bytes())
+}
+
 /// Enough of a value to know it again, not enough to use it: its first characters if it is long (they name its kind,
 /// in most tokens), and its length.
 pub(super) fn hint(secret: &[u8]) -> String {

@@ -116,13 +116,13 @@ pub(super) fn quote(bytes: &[u8]) -> String {
                 '\0'..='\u{1f}' | '\u{7f}' => {
                     let _ = write!(out, "\\x{:02x}", u32::from(character));
                 }
-                other
-                    if other.is_control()
-                        || matches!(other, '\u{feff}' | '\u{2028}' | '\u{2029}' | '\u{a0}') =>
-                {
+                other if is_printable(other) => out.push(other),
+                other if u32::from(other) > 0xffff => {
+                    let _ = write!(out, "\\U{:08x}", u32::from(other));
+                }
+                other => {
                     let _ = write!(out, "\\u{:04x}", u32::from(other));
                 }
-                other => out.push(other),
             }
         }
         for byte in chunk.invalid() {
@@ -131,6 +131,12 @@ pub(super) fn quote(bytes: &[u8]) -> String {
     }
     out.push('"');
     out
+}
+
+/// As a character within a text: Rust and Go call the same ones printable.
+fn is_printable(character: char) -> bool {
+    let within = String::from_iter(['a', character]);
+    !within.escape_debug().to_string().contains("\\u")
 }
 
 /// What stands in a layout, longest first where one begins another, and what `strftime` calls it.

@@ -183,7 +183,7 @@ fn texts(name: &str, arguments: &[Value]) -> Option<Answer> {
         }
         ("printf", [format, values @ ..]) => Some(printf(&format.printed(), values).map(Value::text)),
         ("toString", [value]) => Some(Ok(Value::text(value.printed()))),
-        ("html", [value]) => some(html(&lossy(value))),
+        ("html", [value]) => Some(Ok(Value::text(html(&value.printed())))),
         ("toJson", [value]) => some(json(value)),
         ("b64enc", [value]) => some(data_encoding::BASE64.encode(&value.printed())),
         ("upper", [value]) => some(lossy(value).to_uppercase()),
@@ -202,10 +202,10 @@ fn texts(name: &str, arguments: &[Value]) -> Option<Answer> {
         ("hasPrefix", [part, value]) => Some(Ok(Value::Truth(lossy(value).starts_with(&lossy(part))))),
         ("hasSuffix", [part, value]) => Some(Ok(Value::Truth(lossy(value).ends_with(&lossy(part))))),
         ("replace", [old, new, value]) => some(lossy(value).replace(&lossy(old), &lossy(new))),
-        ("trunc", [count, value]) => Some(trunc(count, &lossy(value))),
+        ("trunc", [count, value]) => Some(trunc(count, &value.printed())),
         ("repeat", [count, value]) => Some(repeat(count, &lossy(value))),
         ("indent" | "nindent", [count, value]) => Some(indent(name, count, &lossy(value))),
-        ("base", [path]) => some(lossy(path).rsplit('/').next().unwrap_or_default().to_owned()),
+        ("base", [path]) => some(base(&lossy(path)).to_owned()),
         ("dir", [path]) => some(lossy(path).rsplit_once('/').map_or(".", |(folder, _)| folder).to_owned()),
         ("ext", [path]) => {
             let path = lossy(path);
@@ -216,13 +216,22 @@ fn texts(name: &str, arguments: &[Value]) -> Option<Answer> {
     }
 }
 
-fn trunc(count: &Value, text: &str) -> Answer {
+/// Go's `path.Base`.
+fn base(path: &str) -> &str {
+    match path.trim_end_matches('/') {
+        "" if path.is_empty() => ".",
+        "" => "/",
+        path => path.rsplit('/').next().unwrap_or(path),
+    }
+}
+
+/// Bytes, as sprig counts.
+fn trunc(count: &Value, text: &[u8]) -> Answer {
     let count = integer(count).ok_or("the length is not a number")?;
-    let length = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-    let characters = text.chars().count();
+    let length = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX).min(text.len());
     Ok(Value::text(match count {
-        0.. => text.chars().take(length).collect::<String>(),
-        _ => text.chars().skip(characters.saturating_sub(length)).collect(),
+        0.. => text.get(..length).unwrap_or_default(),
+        _ => text.get(text.len() - length..).unwrap_or_default(),
     }))
 }
 
@@ -260,9 +269,24 @@ fn lists(name: &str, arguments: &[Value]) -> Option<Answer> {
     }
 }
 
-fn html(text: &str) -> String {
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    text.replace('"', "&#34;").replace('\'', "&#39;").replace('\0', "\u{fffd}")
+fn html(text: &[u8]) -> Vec<u8> {
+    let escaped = |byte: &u8| match byte {
+        b'&' => b"&amp;".as_slice(),
+        b'<' => b"&lt;",
+        b'>' => b"&gt;",
+        b'"' => b"&#34;",
+        b'\'' => b"&#39;",
+        0 => "\u{fffd}".as_bytes(),
+        _ => b"",
+    };
+    let mut out = Vec::with_capacity(text.len());
+    for byte in text {
+        match escaped(byte) {
+            b"" => out.push(*byte),
+            other => out.extend_from_slice(other),
+        }
+    }
+    out
 }
 
 fn json(value: &Value) -> String {

@@ -16,9 +16,23 @@ pub struct Fragment<'a> {
     pub changed: Option<&'a [Range<usize>]>,
 }
 
+/// The path of a text whose path is not known yet, and of what is inside of it (`\0!inner`). Rules for certain paths look
+/// at it, and allowlists of paths say nothing: what is found is to be looked at again when the path is known.
+pub const PATH_UNKNOWN: &str = "\0";
+
 impl<'a> Fragment<'a> {
     /// A whole file or blob.
     pub fn whole(text: &'a [u8], path: &'a str) -> Self {
         Self { text, path, commit: None, first_line: 1, changed: None }
+    }
+
+    /// Whether it is still to be found out where the text is from.
+    pub fn is_path_unknown(&self) -> bool {
+        self.path.starts_with(PATH_UNKNOWN)
+    }
+
+    /// The path, or nothing while it is not known.
+    pub fn path_known(&self) -> &'a str {
+        if self.is_path_unknown() { "" } else { self.path }
     }
 }

@@ -20,7 +20,7 @@ mod window;
 
 pub use detector::{Detector, InlineIgnores, Mode, Options, Scratch};
 pub use finding::{Confidence, Finding, Place, RequiredFinding};
-pub use fragment::Fragment;
+pub use fragment::{Fragment, PATH_UNKNOWN};
 pub use pattern::Pattern;
 pub use rule::{Allowlist, Rule, RuleSet, Severity};
 pub use structure::{Structure, Verdict};

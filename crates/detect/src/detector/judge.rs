@@ -98,7 +98,7 @@ impl<'a> Judge<'a, '_> {
         let secret = matched.get(secret_range.clone())?;
         let entropy = entropy::of_text(secret);
         let asked = Asked {
-            path: self.fragment.path,
+            path: self.fragment.path_known(),
             commit: self.fragment.commit.unwrap_or_default(),
             secret,
             matched,

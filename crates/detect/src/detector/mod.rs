@@ -151,7 +151,7 @@ impl Detector {
     }
 
     fn skips_fragment(&self, fragment: &Fragment<'_>) -> bool {
-        let path = fragment.path;
+        let path = fragment.path_known();
         if !path.is_empty() && self.options.skipped_paths.iter().any(|skipped| skipped == path) {
             return true;
         }
@@ -238,7 +238,7 @@ impl Detector {
 
     /// Rules without an expression: the path is the finding.
     fn find_paths(&self, fragment: &Fragment<'_>, layers: &[Layer], findings: &mut Vec<Finding>) {
-        if !layers.is_empty() || fragment.path.is_empty() {
+        if !layers.is_empty() || fragment.path_known().is_empty() {
             return;
         }
         for index in &self.always {
@@ -336,12 +336,14 @@ impl Detector {
 
     /// Whether a rule may look into this fragment, if only as a part of another.
     fn may_look(&self, index: usize, rule: &Rule, fragment: &Fragment<'_>) -> bool {
-        rule.path.as_ref().is_none_or(|path| path.is_match(fragment.path.as_bytes()))
+        let path = rule.path.as_ref();
+        path.is_none_or(|path| fragment.is_path_unknown() || path.is_match(fragment.path.as_bytes()))
             && !self.rule_skips(index, rule, fragment)
     }
 
     fn rule_skips(&self, index: usize, rule: &Rule, fragment: &Fragment<'_>) -> bool {
-        self.allowlists(index, rule).allows_fragment(fragment.path, fragment.commit.unwrap_or_default())
+        self.allowlists(index, rule)
+            .allows_fragment(fragment.path_known(), fragment.commit.unwrap_or_default())
     }
 
     fn plan(&self, index: usize, rule: &Rule) -> &Plan {

@@ -8,7 +8,6 @@ use super::database::Number;
 use super::error::Error;
 use super::forest;
 use super::history::History;
-use super::look::Class;
 use super::objects;
 use super::oid::ObjectId;
 use super::pack::Kind;
@@ -160,10 +159,6 @@ impl Reporter<'_, '_> {
     ) -> ControlFlow<()> {
         self.statistics.texts += 1;
         self.statistics.bytes += version.content.len() as u64;
-        if Class::of(version.content) == Class::Other {
-            self.statistics.skip(version.path, SkipReason::Binary, "");
-            return ControlFlow::Continue(());
-        }
         let changed = match version.before {
             [before] => difference(before, version.content),
             _ => 0..version.content.len(),
@@ -176,30 +171,21 @@ impl Reporter<'_, '_> {
             changed: (version.before.len() == 1).then_some(changed.as_slice()),
             ..Fragment::whole(version.content, version.path)
         };
-        let findings = self.history.detector.scan(&fragment, &mut self.scratch);
-        let mut fresh: Vec<(Finding, u64)> = Vec::new();
+        let mut fresh: Vec<Located> = Vec::new();
         let mut at: BTreeMap<SecretKey, usize> = BTreeMap::new();
-        for finding in findings.into_iter().filter(|finding| !is_old(finding, version.before)) {
-            let key = SecretKey::of(&finding);
-            if let Some((_, further)) = at.get(&key).and_then(|at| fresh.get_mut(*at)) {
-                *further += 1;
-            } else if seen.insert(key) {
+        for located in self.findings(&fragment, version.origin) {
+            let key = SecretKey::of(&located.finding);
+            if let Some(first) = at.get(&key).and_then(|at| fresh.get_mut(*at)) {
+                first.further += 1;
+            } else if !is_old(&located.finding, version.before) && seen.insert(key) {
                 at.insert(key, fresh.len());
-                fresh.push((finding, 0));
+                fresh.push(located);
             }
         }
-        for (finding, further) in fresh {
-            let link = self.link(version.commit.as_deref(), version.path, &finding);
-            let located = Located {
-                finding,
-                path: version.path.to_owned(),
-                link_path: String::new(),
-                origin: version.origin,
-                commit: version.commit.clone(),
-                object: version.object.clone(),
-                link,
-                further,
-            };
+        for mut located in fresh {
+            located.link = self.link(version.commit.as_deref(), version.path, &located.finding);
+            located.commit.clone_from(&version.commit);
+            located.object.clone_from(&version.object);
             self.statistics.findings += 1;
             sink(located)?;
         }

@@ -7,11 +7,14 @@ use super::loose::{self, Loose};
 use super::oid::{HashKind, ObjectId};
 use super::pack::{Form, Header, Kind, Pack, PackError, unreadable};
 use super::pack_index::{PackIndex, PackIndexError};
+use super::rebuild;
 use super::repository::Repository;
 use super::stored::Piece;
+use super::stream::EntryStream;
 use crate::located::{SkipReason, Statistics};
 use std::collections::HashMap;
 use std::fs;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -90,6 +93,10 @@ impl Database {
         database.loose.sort_unstable();
         database.loose.dedup_by(|one, other| one.id == other.id);
         database
+    }
+
+    pub(crate) fn without_objects(hash: HashKind) -> Self {
+        Self { packs: Vec::new(), firsts: vec![0], loose: Vec::new(), folders: Vec::new(), hash }
     }
 
     /// How many objects there are; some may be in several packs.
@@ -173,6 +180,32 @@ impl Database {
                 Ok((kind, Arc::new(content)))
             }
         }
+    }
+
+    /// Hands a blob that is too large to be held to `take`, piece by piece. One that is stored as a delta cannot be.
+    pub(crate) fn stream(
+        &self,
+        number: Number,
+        reader: &mut Reader,
+        take: &mut dyn FnMut(&mut dyn Read),
+    ) -> Result<(), ObjectError> {
+        let Reader { inflater, compressed, piece, .. } = reader;
+        match self.place(number).ok_or(ObjectError::Missing)? {
+            Place::Packed { pack, position } => {
+                let pack = self.packs.get(pack).ok_or(ObjectError::Missing)?;
+                let offset = pack.index.offset(position).map_err(unreadable)?;
+                let header = pack.header(offset, piece)?;
+                if !matches!(header.form, Form::Whole(_)) {
+                    return Err(ObjectError::TooLarge(header.size));
+                }
+                take(&mut EntryStream::new(pack, &header, inflater, piece));
+            }
+            Place::Loose(at) => {
+                let loose = self.loose.get(at).ok_or(ObjectError::Missing)?;
+                take(&mut loose::open(&self.loose_path(loose), inflater, compressed)?);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn load_id(
@@ -293,28 +326,36 @@ fn open_pack(
     statistics: &mut Statistics,
 ) -> Option<Pack> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let index = match PackIndex::open(&path.with_extension("idx"), hash, memory) {
-        Ok(index) => index,
-        Err(error) => {
-            let reason = match &error {
-                PackIndexError::Io(error) => loose::reason_of(error.kind()),
-                PackIndexError::Damaged(_) => SkipReason::Corrupt,
-            };
-            statistics.skip(name, reason, format!("its index: {error}; `git index-pack` makes a new one"));
-            return None;
-        }
+    let (index, mut problem) = match PackIndex::open(&path.with_extension("idx"), hash, memory) {
+        Ok(index) => (index, None),
+        Err(error) => (rebuild::empty(hash).ok()?, Some(error)),
     };
-    match Pack::open(path, index, hash, number, memory) {
-        Ok(pack) => Some(pack),
+    let (mut pack, declared) = match Pack::open(path, index, hash, number, memory) {
+        Ok(opened) => opened,
         Err(error) => {
             let reason = match &error {
                 PackError::Io(error) => loose::reason_of(error.kind()),
                 PackError::Damaged(_) => SkipReason::Corrupt,
             };
             statistics.skip(name, reason, error.to_string());
-            None
+            return None;
         }
+    };
+    if problem.is_none() && pack.index.count() != declared {
+        problem = Some(PackIndexError::Damaged("it is for another number of objects"));
     }
+    let Some(problem) = problem else { return Some(pack) };
+    let reason = match &problem {
+        PackIndexError::Io(error) => loose::reason_of(error.kind()),
+        PackIndexError::Damaged(_) => SkipReason::Corrupt,
+    };
+    let lost = rebuild::rebuild(&mut pack, declared).unwrap_or(declared);
+    let detail = format!(
+        "its index: {problem}; the pack was read without it, and {lost} of {declared} objects are lost \
+         (`git index-pack` makes a new one)"
+    );
+    statistics.skip(name, reason, detail);
+    (pack.index.count() > 0).then_some(pack)
 }
 
 /// What one thread needs while it reads objects.

@@ -2,22 +2,25 @@
 
 use super::commits::{CommitNode, Commits, Reach, Source};
 use super::database::{Database, Number, Reader};
+use super::error::ObjectError;
 use super::forest::{self, Wanted};
+use super::incremental::{LookedAt, Memory};
 use super::look::Eye;
 use super::loose;
 use super::objects;
+use super::oid::ObjectId;
 use super::options::{GitOptions, Unreachable};
 use super::pack::Kind;
 use super::paths::PathFilter;
-use super::refs;
 use super::repository::Repository;
 use super::revisions::Tips;
 use super::sightings::{Introductions, SecretKey, Sightings};
 use super::trees::Trees;
 use super::versions::Walk;
-use crate::located::{Statistics, Watch};
+use crate::located::{SkipReason, Statistics, Watch};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use strongroom_detect::Detector;
@@ -33,18 +36,21 @@ pub(crate) struct History<'a> {
 
 impl History<'_> {
     /// Looks at every object once.
-    pub(crate) fn look_at_all(&self, statistics: &mut Statistics) -> Sightings {
+    pub(crate) fn look_at_all(&self, memory: &Memory, statistics: &mut Statistics) -> (Sightings, LookedAt) {
         let over = AtomicBool::new(false);
         let done = AtomicU64::new(0);
         let copies = self.copies();
         let total = u64::from(self.database.count());
         let mut sightings = Sightings::default();
+        let mut looked_at = LookedAt::default();
         let wanted = Wanted { blobs: true, messages: self.options.messages };
         for (number, pack) in self.database.packs.iter().enumerate() {
-            if self.options.known.has_pack(pack) {
+            if memory.has_pack(pack) {
                 statistics.known_before += u64::from(pack.index.count());
+                looked_at.packs.insert(pack.number);
                 continue;
             }
+            let damage = damage(statistics);
             let forest = match forest::grow(pack, wanted, statistics) {
                 Ok(forest) => forest,
                 Err(error) => {
@@ -66,17 +72,60 @@ impl History<'_> {
                 next_root: &AtomicUsize::new(0),
                 done: &done,
                 total,
+                verification: self.options.verification,
             };
             self.on_all_threads(&over, statistics, &mut sightings, &|reader, eye| walk.run(reader, eye));
+            if damage == self::damage(statistics) {
+                looked_at.packs.insert(pack.number);
+            }
         }
+        let damage = damage(statistics);
         let next = AtomicUsize::new(0);
         if !self.database.loose.is_empty() {
-            let run =
-                |reader: &mut Reader, eye: &mut Eye<'_>| self.look_at_loose(&next, &copies, reader, eye);
+            let run = |reader: &mut Reader, eye: &mut Eye<'_>| {
+                self.look_at_loose(&next, &copies, memory, reader, eye)
+            };
             self.on_all_threads(&over, statistics, &mut sightings, &run);
         }
+        looked_at.loose = damage == self::damage(statistics);
         self.watch.tell("objects", total, total);
-        sightings
+        (sightings, looked_at)
+    }
+
+    /// Objects in which something was seen by an earlier scan, seen again.
+    pub(crate) fn look_at_holders(
+        &self,
+        holders: &[String],
+        sightings: &mut Sightings,
+        statistics: &mut Statistics,
+    ) {
+        let over = AtomicBool::new(false);
+        let mut reader = Reader::new(self.options.blob_bytes_max);
+        let mut eye = Eye::new(self.detector, &self.options.content, self.watch, &over);
+        for hex in holders {
+            let Some(number) = ObjectId::from_hex(hex.as_bytes()).and_then(|id| self.database.find(&id))
+            else {
+                continue;
+            };
+            match self.database.load(number, &mut reader) {
+                Ok((Kind::Blob, content)) => {
+                    let class = eye.class(&content);
+                    eye.look(number, &content, class, None, &mut |_, _| {});
+                }
+                Ok((_, content)) => eye.look_at_message(number, objects::halves(&content).1),
+                Err(ObjectError::TooLarge(_)) => {
+                    let eye = &mut eye;
+                    let streamed =
+                        self.database.stream(number, &mut reader, &mut |source| eye.inspect(number, source));
+                    if let Err(error) = streamed {
+                        eye.skip(hex.clone(), &error);
+                    }
+                }
+                Err(error) => eye.skip(hex.clone(), &error),
+            }
+        }
+        statistics.add(eye.statistics);
+        sightings.merge(eye.sightings);
     }
 
     fn on_all_threads(
@@ -89,7 +138,7 @@ impl History<'_> {
         let results = Mutex::new((statistics, sightings));
         let one = || {
             let mut reader = Reader::new(self.options.blob_bytes_max);
-            let mut eye = Eye::new(self.detector, self.watch, over);
+            let mut eye = Eye::new(self.detector, &self.options.content, self.watch, over);
             run(&mut reader, &mut eye);
             let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
             results.0.add(eye.statistics);
@@ -103,7 +152,14 @@ impl History<'_> {
         });
     }
 
-    fn look_at_loose(&self, next: &AtomicUsize, copies: &Bits, reader: &mut Reader, eye: &mut Eye<'_>) {
+    fn look_at_loose(
+        &self,
+        next: &AtomicUsize,
+        copies: &Bits,
+        memory: &Memory,
+        reader: &mut Reader,
+        eye: &mut Eye<'_>,
+    ) {
         let mut content = Vec::new();
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
@@ -115,7 +171,7 @@ impl History<'_> {
             if copies.contains(number) {
                 continue;
             }
-            if self.options.known.has_loose(&object.id) {
+            if memory.has_loose(&object.id) {
                 eye.statistics.known_before += 1;
                 continue;
             }
@@ -130,8 +186,18 @@ impl History<'_> {
                     eye.look_at_message(number, objects::halves(&content).1);
                 }
                 Ok(_) => {}
+                Err(ObjectError::TooLarge(_)) => self.look_at_large(number, &path, reader, eye),
                 Err(error) => eye.skip(object.id.to_string(), &error),
             }
+        }
+    }
+
+    fn look_at_large(&self, number: Number, path: &Path, reader: &mut Reader, eye: &mut Eye<'_>) {
+        let name = || self.database.id(number).map(|id| id.to_string()).unwrap_or_default();
+        match loose::open(path, &mut reader.inflater, &mut reader.compressed) {
+            Ok(mut opened) if opened.kind == Kind::Blob => eye.inspect(number, &mut opened),
+            Ok(opened) => eye.skip(name(), &ObjectError::TooLarge(opened.size)),
+            Err(error) => eye.skip(name(), &error),
         }
     }
 
@@ -172,6 +238,13 @@ impl History<'_> {
     }
 }
 
+/// How much was left out because it could not be read.
+fn damage(statistics: &Statistics) -> u64 {
+    use SkipReason::{Corrupt, Missing, PermissionDenied, Unreadable};
+    let counts = statistics.skipped_counts();
+    [Corrupt, Missing, PermissionDenied, Unreadable].iter().filter_map(|reason| counts.get(reason)).sum()
+}
+
 /// A set of objects.
 pub(crate) struct Bits(Vec<u64>);
 
@@ -196,7 +269,9 @@ pub(crate) struct Attribution {
     pub(crate) introductions: Introductions,
     pub(crate) commits: Commits,
     /// Secrets in commits and tags themselves.
-    pub(crate) messages: Vec<(Number, SecretKey)>,
+    pub(crate) messages: BTreeMap<Number, Vec<SecretKey>>,
+    /// All objects in which something was seen.
+    pub(crate) holders: Vec<Number>,
 }
 
 impl History<'_> {
@@ -205,11 +280,12 @@ impl History<'_> {
         &self,
         sightings: &Sightings,
         tips: &Tips,
+        remembered: &[ObjectId],
         reader: &mut Reader,
         statistics: &mut Statistics,
     ) -> Attribution {
         let mut objects: BTreeMap<Number, Vec<SecretKey>> = BTreeMap::new();
-        let mut messages = Vec::new();
+        let mut messages = BTreeMap::new();
         for (number, keys) in sightings.by_object() {
             // The same object in another pack is told by its first number.
             let number = self.database.id(number).and_then(|id| self.database.find(&id)).unwrap_or(number);
@@ -219,12 +295,11 @@ impl History<'_> {
             keys.sort_unstable();
             keys.dedup();
             if self.is_message(*number, reader) {
-                messages.extend(keys.iter().map(|key| (*number, *key)));
+                messages.insert(*number, keys.clone());
             }
         }
-        for (number, _) in &messages {
-            objects.remove(number);
-        }
+        let holders = objects.keys().copied().collect();
+        objects.retain(|number, _| !messages.contains_key(number));
         let mut tracer = Tracer {
             history: self,
             trees: Trees::new(self.database, objects.keys().copied()),
@@ -234,13 +309,13 @@ impl History<'_> {
                 introductions: Introductions::default(),
                 commits: Commits::default(),
                 messages,
+                holders,
             },
             paths: PathFilter::new(&self.options.paths),
         };
         tracer.trace(&tips.included, Reach::Reference, reader, statistics);
         if tips.everything && self.options.unreachable == Unreachable::Scanned {
-            let remembered = refs::remembered(self.repository, statistics);
-            tracer.trace(&remembered, Reach::Reflog, reader, statistics);
+            tracer.trace(remembered, Reach::Reflog, reader, statistics);
             if !tracer.unmet.is_empty() {
                 let left = self.commits_left(&tracer.attribution.commits);
                 tracer.trace(&left, Reach::Nothing, reader, statistics);
@@ -248,11 +323,7 @@ impl History<'_> {
             tracer.give_up();
         }
         for path in std::mem::take(&mut tracer.trees.submodules) {
-            statistics.skip(
-                path,
-                crate::located::SkipReason::Submodule,
-                "another repository; scan it by itself",
-            );
+            statistics.skip(path, SkipReason::Submodule, "another repository; scan it by itself");
         }
         statistics.commits += tracer.attribution.commits.nodes.len() as u64;
         tracer.attribution
@@ -264,7 +335,7 @@ impl History<'_> {
     }
 
     /// Commits that nothing leads to.
-    fn commits_left(&self, known: &Commits) -> Vec<super::oid::ObjectId> {
+    fn commits_left(&self, known: &Commits) -> Vec<ObjectId> {
         let mut left = Vec::new();
         let wanted = Wanted { blobs: false, messages: true };
         for (number, pack) in self.database.packs.iter().enumerate() {
@@ -297,13 +368,7 @@ struct Tracer<'a, 'b> {
 }
 
 impl Tracer<'_, '_> {
-    fn trace(
-        &mut self,
-        tips: &[super::oid::ObjectId],
-        reach: Reach,
-        reader: &mut Reader,
-        statistics: &mut Statistics,
-    ) {
+    fn trace(&mut self, tips: &[ObjectId], reach: Reach, reader: &mut Reader, statistics: &mut Statistics) {
         let from = u32::try_from(self.attribution.commits.nodes.len()).unwrap_or(u32::MAX);
         let mut source = Source {
             database: self.history.database,
@@ -343,7 +408,7 @@ impl Tracer<'_, '_> {
 
     fn read(
         &mut self,
-        tree: &super::oid::ObjectId,
+        tree: &ObjectId,
         commit: Option<u32>,
         reader: &mut Reader,
         statistics: &mut Statistics,

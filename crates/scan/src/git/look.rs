@@ -3,11 +3,13 @@ use super::error::ObjectError;
 use super::forest;
 use super::pack::{Header, Pack};
 use super::sightings::{SecretKey, Sightings};
-use super::stream::Entry;
-use crate::located::{SkipReason, Statistics, Watch};
+use super::stream::EntryStream;
+use crate::content::{ContentOptions, Inspector, Opened};
+use crate::located::{Origin, Statistics, Watch};
+use std::io::Read;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use strongroom_detect::{Detector, Fragment, Scratch};
+use strongroom_detect::{Detector, Fragment, PATH_UNKNOWN, Scratch};
 
 /// What a text is, as far as looking at it is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,8 @@ impl Class {
 pub(crate) struct Eye<'a> {
     detector: &'a Detector,
     scratch: Scratch,
+    /// For what is no plain text.
+    inspector: Inspector<'a>,
     watch: Watch<'a>,
     /// Ends all threads.
     over: &'a AtomicBool,
@@ -44,10 +48,16 @@ pub(crate) struct Eye<'a> {
 }
 
 impl<'a> Eye<'a> {
-    pub(crate) fn new(detector: &'a Detector, watch: Watch<'a>, over: &'a AtomicBool) -> Self {
+    pub(crate) fn new(
+        detector: &'a Detector,
+        content: &'a ContentOptions,
+        watch: Watch<'a>,
+        over: &'a AtomicBool,
+    ) -> Self {
         Self {
             detector,
             scratch: Scratch::default(),
+            inspector: Inspector::new(detector, content, Origin::History),
             watch,
             over,
             sightings: Sightings::default(),
@@ -80,18 +90,18 @@ impl<'a> Eye<'a> {
         changed: Option<&[Range<usize>]>,
         hit: &mut dyn FnMut(Range<usize>, SecretKey),
     ) {
+        if class == Class::Other {
+            let mut content = content;
+            return self.inspect(number, &mut content);
+        }
         self.statistics.texts += 1;
         self.statistics.bytes += content.len() as u64;
-        if class == Class::Other {
-            self.statistics.skip(String::new(), SkipReason::Binary, "");
-            return;
-        }
         let looked_at = changed.map_or(content.len(), |ranges| ranges.iter().map(Range::len).sum());
         self.statistics.bytes_looked_at += looked_at as u64;
         if looked_at == 0 {
             return;
         }
-        let fragment = Fragment { changed, ..Fragment::whole(content, "") };
+        let fragment = Fragment { changed, ..Fragment::whole(content, PATH_UNKNOWN) };
         for finding in self.detector.scan(&fragment, &mut self.scratch) {
             let key = SecretKey::of(&finding);
             self.sightings.add(number, key);
@@ -114,17 +124,26 @@ impl<'a> Eye<'a> {
         }
     }
 
+    /// UTF-16, an archive, a blob that is too large to be held.
+    pub(crate) fn inspect(&mut self, number: Number, source: &mut dyn Read) {
+        self.inspector.inspect_outermost(Opened::stream(source), PATH_UNKNOWN.to_owned());
+        for located in self.inspector.found.drain(..) {
+            self.sightings.add(number, SecretKey::of(&located.finding));
+        }
+        let mut statistics = std::mem::take(&mut self.inspector.statistics);
+        statistics.findings = 0;
+        self.statistics.add(statistics);
+    }
+
     /// A blob that is too large to be held, piece by piece.
     pub(crate) fn look_at_stream(
         &mut self,
         number: Number,
         pack: &Pack,
         header: &Header,
-        span: u32,
         reader: &mut Reader,
-    ) -> Result<(), ObjectError> {
-        let _ = (number, pack, span, reader, Entry);
-        Err(ObjectError::TooLarge(header.size))
+    ) {
+        self.inspect(number, &mut EntryStream::new(pack, header, &mut reader.inflater, &mut reader.piece));
     }
 
     pub(crate) fn skip(&mut self, what: String, error: &ObjectError) {

@@ -8,8 +8,8 @@ pub mod delta;
 mod error;
 mod forest;
 mod history;
+mod incremental;
 mod inflate;
-mod known;
 mod link;
 mod look;
 mod loose;
@@ -22,6 +22,7 @@ pub mod patch;
 mod patches;
 mod paths;
 mod ranges;
+mod rebuild;
 mod refs;
 mod report;
 mod repository;
@@ -34,21 +35,25 @@ mod trees;
 mod versions;
 
 pub use error::Error;
+pub use incremental::Incremental;
 pub use link::WebAddress;
 pub use oid::{HashKind, ObjectId};
-pub use options::{GitOptions, Submodules, Unreachable};
+pub use options::{GitOptions, Submodules, Unreachable, Verification};
 pub use patches::{Patches, scan_patches};
 pub use paths::PathFilter;
 pub use repository::{ObjectDirectories, Repository};
 
 pub use changes::Compared;
 
-use crate::located::{Sink, Statistics, Watch};
+use crate::located::{Sink, SkipReason, Statistics, Watch};
 use changes::pushed;
 use database::{Database, Reader};
 use history::History;
+use incremental::{Memory, references_hash};
 use ranges::Period;
+use refs::Reference;
 use report::Reporter;
+use revisions::Tips;
 use std::ops::ControlFlow;
 use std::path::Path;
 use strongroom_detect::Detector;
@@ -68,7 +73,54 @@ pub fn scan_history(
     let mut statistics = Statistics::default();
     let repository = Repository::discover(path, &options.object_directories, &mut statistics)?;
     scan_repository(&repository, detector, options, watch, sink, &mut statistics)?;
+    if options.submodules == Submodules::Entered {
+        scan_submodules(&repository, detector, options, watch, sink, &mut statistics)?;
+    }
     Ok(statistics)
+}
+
+/// Scans the repositories inside, each below its own name.
+fn scan_submodules(
+    repository: &Repository,
+    detector: &Detector,
+    options: &GitOptions,
+    watch: Watch<'_>,
+    sink: Sink<'_>,
+    statistics: &mut Statistics,
+) -> Result<(), Error> {
+    // What is known of, or chosen in, the outer repository says nothing about the inner ones.
+    let options = GitOptions {
+        incremental: None,
+        revisions: Vec::new(),
+        object_directories: ObjectDirectories::default(),
+        ..options.clone()
+    };
+    let modules = repository.common_dir.join("modules");
+    for git_dir in repository.submodules() {
+        if statistics.ended_early || watch.is_cancelled() {
+            break;
+        }
+        let name = git_dir.strip_prefix(&modules).unwrap_or(&git_dir).display().to_string();
+        let inner = match Repository::open(git_dir, None, &options.object_directories, statistics) {
+            Ok(inner) => inner,
+            Err(error) => {
+                statistics.skip(name, SkipReason::Submodule, error.to_string());
+                continue;
+            }
+        };
+        scan_repository(
+            &inner,
+            detector,
+            &options,
+            watch,
+            &mut |mut located| {
+                located.path = format!("{name}/{}", located.path);
+                sink(located)
+            },
+            statistics,
+        )?;
+    }
+    Ok(())
 }
 
 fn scan_repository(
@@ -86,14 +138,47 @@ fn scan_repository(
     let tips = revisions::tips(&history, &references, &mut reader)?;
     let period = Period { since: options.since, until: options.until };
     let flow = if tips.is_open() && period.is_open() {
-        let sightings = history.look_at_all(statistics);
-        let attribution = history.attribute(&sightings, &tips, &mut reader, statistics);
-        Reporter::new(&history, &mut reader, statistics).report(&attribution, sink)
+        scan_objects(&history, &references, &tips, &mut reader, statistics, sink)?
     } else {
         Reporter::new(&history, &mut reader, statistics).report_commits(&tips, period, sink)
     };
     statistics.ended_early |= flow.is_break();
     Ok(())
+}
+
+/// Scans all objects, but for those that are known from an earlier scan.
+fn scan_objects(
+    history: &History<'_>,
+    references: &[Reference],
+    tips: &Tips,
+    reader: &mut Reader,
+    statistics: &mut Statistics,
+    sink: Sink<'_>,
+) -> Result<ControlFlow<()>, Error> {
+    let remembered = refs::remembered(history.repository, statistics);
+    let incremental = history.options.incremental.as_ref();
+    let memory = incremental.map(|incremental| Memory::read(incremental, history)).unwrap_or_default();
+    let references = incremental.map(|_| references_hash(references, &remembered)).unwrap_or_default();
+    if memory.covers(history, &references) {
+        statistics.known_before += u64::from(history.database.count());
+        statistics.commits += memory.commits;
+        return Ok(Reporter::new(history, reader, statistics).report_places(&memory.places, sink));
+    }
+    let (mut sightings, looked_at) = history.look_at_all(&memory, statistics);
+    history.look_at_holders(&memory.holders, &mut sightings, statistics);
+    let attribution = history.attribute(&sightings, tips, &remembered, reader, statistics);
+    let mut reporter = Reporter::new(history, reader, statistics);
+    let flow = reporter.report(&attribution, sink);
+    let places = std::mem::take(&mut reporter.places);
+    if let Some(incremental) = incremental
+        && flow.is_continue()
+        && !statistics.ended_early
+    {
+        let fingerprint = incremental::fingerprint(incremental, history);
+        let memory = Memory::after(fingerprint, references, history, &looked_at, &attribution, places);
+        memory.write(&incremental.file)?;
+    }
+    Ok(flow)
 }
 
 /// Scans what would be committed (`Compared::Staged`), or what is changed and not staged.

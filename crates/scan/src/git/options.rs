@@ -1,5 +1,6 @@
-use super::known::Known;
+use super::incremental::Incremental;
 use super::repository::ObjectDirectories;
+use crate::content::ContentOptions;
 
 /// What of a repository is scanned, and how.
 #[derive(Debug, Clone)]
@@ -16,11 +17,14 @@ pub struct GitOptions {
     pub unreachable: Unreachable,
     /// Larger blobs are read piece by piece if they stand whole in a pack, else left out and counted.
     pub blob_bytes_max: u64,
+    /// How archives, UTF-16 and binary files are looked at.
+    pub content: ContentOptions,
     pub threads: usize,
     pub object_directories: ObjectDirectories,
     pub submodules: Submodules,
-    /// What an earlier scan has looked at.
-    pub known: Known,
+    pub verification: Verification,
+    /// What was looked at is kept, and not looked at again. For scans of everything, without ranges and dates.
+    pub incremental: Option<Incremental>,
 }
 
 /// Objects that no reference leads to.
@@ -28,6 +32,15 @@ pub struct GitOptions {
 pub enum Unreachable {
     Scanned,
     LeftOut,
+}
+
+/// How objects are checked while they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verification {
+    /// By the checksums of the compression, and by sizes.
+    Checksums,
+    /// By their ids as well: what was scanned is what git would show. Takes about as long again.
+    Ids,
 }
 
 /// Repositories inside the repository.
@@ -49,10 +62,12 @@ impl Default for GitOptions {
             messages: true,
             unreachable: Unreachable::Scanned,
             blob_bytes_max: 16 << 20,
+            content: ContentOptions::default(),
             threads: 2,
             object_directories: ObjectDirectories::default(),
             submodules: Submodules::Named,
-            known: Known::default(),
+            verification: Verification::Checksums,
+            incremental: None,
         }
     }
 }

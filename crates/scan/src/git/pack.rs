@@ -24,6 +24,15 @@ impl Kind {
             _ => None,
         }
     }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Tree => "tree",
+            Self::Blob => "blob",
+            Self::Tag => "tag",
+        }
+    }
 }
 
 /// How an entry of a pack holds its object.
@@ -61,24 +70,21 @@ pub(crate) struct Pack {
 const HEADER_BYTES_MAX: usize = 48;
 
 impl Pack {
-    /// Opens a pack whose index was read. The text says what is wrong.
+    /// Opens a pack, and says how many objects it declares.
     pub(crate) fn open(
         path: &Path,
         index: PackIndex,
         hash: HashKind,
         number: u32,
         memory: &mut u64,
-    ) -> Result<Self, PackError> {
+    ) -> Result<(Self, u32), PackError> {
         let bytes = Stored::open(path, memory)?;
         let mut start = [0; 12];
         bytes.exactly(0, &mut start).map_err(|_| PackError::Damaged("it ends in its first bytes"))?;
         let [b'P', b'A', b'C', b'K', 0, 0, 0, 2 | 3, rest @ ..] = start else {
             return Err(PackError::Damaged("it does not begin as a pack of version 2 or 3 does"));
         };
-        if u32::from_be_bytes(rest) != index.count() {
-            return Err(PackError::Damaged("its index is for another number of objects"));
-        }
-        Ok(Self { path: path.to_owned(), index, bytes, hash, number })
+        Ok((Self { path: path.to_owned(), index, bytes, hash, number }, u32::from_be_bytes(rest)))
     }
 
     /// Where the entries end and the checksum begins.

@@ -19,6 +19,7 @@ pub(crate) struct Trees<'a> {
     holding: HashSet<Number>,
     /// Such trees, and a hash of the path at which they were read.
     read_at: HashSet<(Number, u64)>,
+    missing: HashSet<ObjectId>,
     pub(crate) submodules: HashSet<String>,
 }
 
@@ -40,6 +41,7 @@ impl<'a> Trees<'a> {
             visited: vec![0; database.count() as usize / 64 + 1],
             holding: HashSet::new(),
             read_at: HashSet::new(),
+            missing: HashSet::new(),
             submodules: HashSet::new(),
         };
         for number in wanted {
@@ -73,6 +75,9 @@ impl<'a> Trees<'a> {
     /// Says whether the tree holds something wanted.
     fn enter(&mut self, tree: &ObjectId, path: &mut String, depth: usize, walk: &mut Walk<'_>) -> bool {
         let Some(number) = self.database.find(tree) else {
+            if !self.missing.insert(*tree) {
+                return false;
+            }
             walk.statistics.skip(
                 tree.to_string(),
                 SkipReason::Missing,

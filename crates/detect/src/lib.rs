@@ -2,6 +2,8 @@
 //!
 //! [`config`] reads rules, [`rule`] holds them as types, [`detector`] looks for them in a [`Fragment`], and answers with [`Finding`]s.
 
+mod assigned;
+pub mod builtin;
 pub mod config;
 mod decode;
 pub mod detector;

@@ -1,5 +1,6 @@
 use crate::filter::Filter;
 use crate::pattern::Pattern;
+use crate::structure::Structure;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -57,8 +58,8 @@ pub struct Rule {
     pub severity: Severity,
     /// How sure a finding is when nothing else speaks for or against it; `None`: guessed from the rule's form.
     pub confidence: Option<crate::Confidence>,
-    /// The name of a structure that can be verified offline (`structure = "github"`); empty: none.
-    pub structure: String,
+    /// What can be verified offline inside the secret (`structure = "github"`).
+    pub structure: Option<Structure>,
     /// What to do when such a secret leaked, in a sentence or two.
     pub remediation: String,
     /// Where the form is documented, and where such a secret is revoked.
@@ -67,6 +68,8 @@ pub struct Rule {
     pub examples: Vec<String>,
     /// Texts in which it finds nothing.
     pub counterexamples: Vec<String>,
+    /// The path under which the examples are looked at, for a rule with a `path`.
+    pub example_path: String,
     /// Where the rule was written: file and line, for messages.
     pub origin: Origin,
 }
@@ -94,11 +97,12 @@ impl Rule {
             filter: None,
             severity: Severity::default(),
             confidence: None,
-            structure: String::new(),
+            structure: None,
             remediation: String::new(),
             references: Vec::new(),
             examples: Vec::new(),
             counterexamples: Vec::new(),
+            example_path: String::new(),
             origin: Origin::default(),
         }
     }

@@ -38,6 +38,10 @@ pub(super) struct Rule {
     pub id: String,
     pub description: String,
     pub regex: String,
+    /// Instead of a regex: what the names look like that a value is assigned to; empty: they hold a keyword.
+    pub names: String,
+    /// Instead of a regex: the form of a value that is assigned to such a name.
+    pub value: String,
     pub path: String,
     pub secret_group: i64,
     pub entropy: f64,
@@ -58,6 +62,7 @@ pub(super) struct Rule {
     pub references: Vec<String>,
     pub examples: Vec<String>,
     pub counterexamples: Vec<String>,
+    pub example_path: String,
 }
 
 #[derive(Debug, Default)]
@@ -192,6 +197,8 @@ impl<'p> Reader<'p> {
                 "id" => rule.id = self.text(value).unwrap_or_default(),
                 "description" => rule.description = self.text(value).unwrap_or_default(),
                 "regex" => rule.regex = self.text(value).unwrap_or_default(),
+                "names" => rule.names = self.text(value).unwrap_or_default(),
+                "value" => rule.value = self.text(value).unwrap_or_default(),
                 "path" => rule.path = self.text(value).unwrap_or_default(),
                 "secretgroup" => rule.secret_group = self.number(value).unwrap_or_default(),
                 "entropy" => rule.entropy = self.fraction(value),
@@ -212,6 +219,7 @@ impl<'p> Reader<'p> {
                 "references" => rule.references = self.whole_texts(value),
                 "examples" => rule.examples = self.whole_texts(value),
                 "counterexamples" => rule.counterexamples = self.whole_texts(value),
+                "examplepath" => rule.example_path = self.text(value).unwrap_or_default(),
                 _ => self.unknown(key, "[[rules]]"),
             }
         }

@@ -2,13 +2,12 @@
 
 use super::raw::{self, Reader};
 use super::{GITLEAKS_VERSION, Problem, RULES_MAX, Reading, Wanted, Weight};
-use crate::Confidence;
 use crate::filter::Filter;
 use crate::pattern::{Pattern, PatternError};
 use crate::rule::{
     Allowlist, Condition, Origin, Required, Rule, RuleSet, SPECIFICITY_USUAL, Severity, Target,
 };
-use crate::structure::Structure;
+use crate::{Confidence, Structure, assigned};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -172,7 +171,13 @@ impl Resolver<'_> {
     fn rule(&mut self, raw: raw::Rule, origin: Origin) -> Option<Rule> {
         let mut rule = Rule::new(raw.id);
         rule.origin = origin;
-        rule.regex = self.pattern(&raw.regex, &rule, "regex").ok()?;
+        if raw.regex.is_empty() && !raw.value.is_empty() {
+            let keywords: Vec<&str> = raw.keywords.iter().map(String::as_str).collect();
+            let expression = assigned::expression(&raw.names, &keywords, &raw.value);
+            rule.regex = self.pattern(&expression, &rule, "value").ok()?;
+        } else {
+            rule.regex = self.pattern(&raw.regex, &rule, "regex").ok()?;
+        }
         rule.path = self.pattern(&raw.path, &rule, "path").ok()?;
         let Ok(secret_group) = usize::try_from(raw.secret_group) else {
             self.rule_lost(&rule, format!("secretGroup {} is no group", raw.secret_group));
@@ -209,13 +214,12 @@ impl Resolver<'_> {
         rule.skip_report = raw.skip_report;
         rule.specificity = raw.specificity.unwrap_or(SPECIFICITY_USUAL);
         rule.token_efficiency = raw.token_efficiency;
-        if self.named(&raw.structure, Structure::named, "structure", &rule).is_some() {
-            rule.structure = raw.structure;
-        }
+        rule.structure = self.named(&raw.structure, Structure::named, "structure", &rule);
         rule.remediation = raw.remediation;
         rule.references = raw.references;
         rule.examples = raw.examples;
         rule.counterexamples = raw.counterexamples;
+        rule.example_path = raw.example_path;
         Some(rule)
     }
 
@@ -480,7 +484,7 @@ fn override_with(rule: &mut Rule, upper: Rule) {
         }
     }
     text(&mut rule.description, upper.description);
-    text(&mut rule.structure, upper.structure);
+    rule.structure = upper.structure.or(rule.structure);
     text(&mut rule.remediation, upper.remediation);
     if upper.entropy != 0.0 {
         rule.entropy = upper.entropy;

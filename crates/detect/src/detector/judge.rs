@@ -6,7 +6,7 @@ use super::{Detector, Matched, Mode};
 use crate::decode::{Kinds, Layer};
 use crate::filter::Subject;
 use crate::rule::Required;
-use crate::structure::{Structure, Verdict};
+use crate::structure::Verdict;
 use crate::{Confidence, Finding, Fragment, Place, RequiredFinding, Rule, efficiency, entropy, ignores};
 use std::ops::Range;
 use strongroom_secret::SecretBytes;
@@ -198,7 +198,7 @@ impl<'a> Judge<'a, '_> {
         if rule.token_efficiency && efficiency::is_wordlike(asked.secret) {
             return None;
         }
-        structured(rule, asked.secret, confidence(rule, asked.secret))
+        structured(rule, asked.secret)
     }
 
     fn tags(&self, rule: &Rule, kinds: Kinds) -> Vec<String> {
@@ -209,6 +209,20 @@ impl<'a> Judge<'a, '_> {
         }
         tags
     }
+}
+
+/// What the structure inside the secret makes of the rule's confidence, and what was read on the way. `None`: it is no secret.
+fn structured(rule: &Rule, secret: &[u8]) -> Option<(Confidence, Vec<String>)> {
+    let usual = confidence(rule, secret);
+    let Some(structure) = rule.structure else { return Some((usual, Vec::new())) };
+    let check = structure.check(secret);
+    let confidence = match check.verdict {
+        Verdict::Impossible => return None,
+        Verdict::Unlikely => Confidence::Low,
+        Verdict::Plausible => usual,
+        Verdict::Verified => Confidence::Verified,
+    };
+    Some((confidence, check.note.into_iter().collect()))
 }
 
 /// What a rule's form says, when it says nothing itself: a token that has the rule's keyword in it is hardly anything else.
@@ -225,19 +239,6 @@ fn confidence(rule: &Rule, secret: &[u8]) -> Confidence {
         .iter()
         .any(|keyword| keyword.len() > 2 && memchr::memmem::find(&secret, keyword.as_bytes()).is_some());
     if has_keyword { Confidence::High } else { Confidence::Medium }
-}
-
-/// What the secret says about itself. `None`: it cannot be one.
-fn structured(rule: &Rule, secret: &[u8], usual: Confidence) -> Option<(Confidence, Vec<String>)> {
-    let Some(structure) = Structure::named(&rule.structure) else { return Some((usual, Vec::new())) };
-    let check = structure.check(secret);
-    let confidence = match check.verdict {
-        Verdict::Impossible => return None,
-        Verdict::Unlikely => Confidence::Low,
-        Verdict::Plausible => usual,
-        Verdict::Verified => Confidence::Verified,
-    };
-    Some((confidence, check.note.into_iter().collect()))
 }
 
 /// A file that is a finding by its name.

@@ -138,6 +138,8 @@ structures! {
     MixedCase = "mixed-case" => shapes::mixed_case;
     /// A password that a person may have chosen: no template, no placeholder.
     Password = "password" => shapes::password;
+    /// Such a password with letters and digits, of eight characters or more.
+    StrongPassword = "strong-password" => shapes::strong_password;
     /// PyPI: a macaroon of pypi.org.
     PypiMacaroon = "pypi-macaroon" => macaroon::pypi;
     /// A JSON web token: header and payload parse, the signature has its algorithm's length.

@@ -22,7 +22,16 @@ const STAND_INS: &[&str] = &[
     "password1",
     "password123",
     "placeholder",
+    "pass123",
+    "passphrase",
     "postgres",
+    "postgresql",
+    "mysql",
+    "rabbitmq",
+    "redis",
+    "minio",
+    "minioadmin",
+    "grafana",
     "pw",
     "pwd",
     "redacted",
@@ -45,6 +54,10 @@ const STAND_INS: &[&str] = &[
     "yourpassword",
 ];
 
+/// Parts of what stands for one.
+const PLACEHOLDERS: &[&str] =
+    &["your", "example", "changeme", "insert", "placeholder", "redacted", "dummy", "xxxx", "notareal"];
+
 pub(super) fn letters_and_digits(secret: &[u8]) -> Check {
     plausible_if(secret.iter().any(u8::is_ascii_alphabetic) && secret.iter().any(u8::is_ascii_digit))
 }
@@ -58,36 +71,43 @@ pub(super) fn mixed_case(secret: &[u8]) -> Check {
     plausible_if(body.clone().any(u8::is_ascii_lowercase) && body.clone().any(u8::is_ascii_uppercase))
 }
 
-/// Impossible: templates, variables, one character over and over. Unlikely: the words that stand for a password everywhere.
+/// Impossible: templates, variables, one character over and over, the words that stand for a password everywhere.
 pub(super) fn password(secret: &[u8]) -> Check {
     let Ok(text) = std::str::from_utf8(secret) else {
         return Check::of(Verdict::Unlikely);
     };
-    let inner = text.trim();
-    let first = inner.chars().next().unwrap_or_default();
-    let repeated = inner.chars().all(|character| character == first);
-    let template = inner.starts_with(['$', '<', '{', '%', '[', '@'])
-        && inner.chars().any(|character| matches!(character, '}' | '>' | ')' | ']' | '_' | '%'));
-    let variable = inner
-        .strip_prefix('$')
-        .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
-    let within = ["{{", "${", "$(", "<%", "%("].iter().any(|mark| inner.contains(mark)) || inner == "%s";
-    if repeated || template || variable || within {
+    let text = text.trim();
+    let first = text.chars().next().unwrap_or_default();
+    let repeated = text.chars().all(|character| character == first);
+    if repeated || is_template(text) {
         return Check::of(Verdict::Impossible);
     }
-    let plain: String = inner
-        .to_lowercase()
-        .chars()
-        .filter(|character| !matches!(character, '_' | '-' | '.' | ' ' | '!'))
-        .collect();
-    let placeholder = ["your", "example", "change", "insert", "placeholder", "redacted", "dummy", "xxxx"]
+    let plain: String = text.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+    let placeholder = PLACEHOLDERS.iter().any(|word| plain.contains(word));
+    plausible_if(!plain.is_empty() && !placeholder && !STAND_INS.contains(&plain.as_str()))
+}
+
+/// A password that was made, or chosen with care: eight characters or more, of two kinds or more.
+pub(super) fn strong_password(secret: &[u8]) -> Check {
+    let letter = secret.iter().any(u8::is_ascii_alphabetic);
+    let digit = secret.iter().any(u8::is_ascii_digit);
+    if secret.len() < 8 || !letter || !digit {
+        return Check::of(Verdict::Impossible);
+    }
+    password(secret)
+}
+
+/// Whether something else is put here when the text is used.
+fn is_template(text: &str) -> bool {
+    let framed = [('<', '>'), ('{', '}'), ('[', ']'), ('%', '%'), ('@', '@'), ('(', ')')];
+    let in_frame = framed
         .iter()
-        .any(|word| plain.contains(word));
-    Check::of(if placeholder || STAND_INS.contains(&plain.as_str()) {
-        Verdict::Unlikely
-    } else {
-        Verdict::Plausible
-    })
+        .any(|(open, close)| text.len() > 2 && text.starts_with(*open) && text.ends_with(*close));
+    let variable = text
+        .strip_prefix('$')
+        .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+    let within = ["{{", "${", "$(", "<%", "%(", "#{"].iter().any(|mark| text.contains(mark));
+    in_frame || variable || within || matches!(text, "%s" | "%v" | "%d" | "%q" | "{}")
 }
 
 fn plausible_if(fits: bool) -> Check {

@@ -233,3 +233,6 @@ fn zip_member(
     let mut reader = Metered::new(reader, input, &member.budget);
     inspector.inspect(Opened::stream(&mut reader), member);
 }
+
+#[cfg(test)]
+mod tests;

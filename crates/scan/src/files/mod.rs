@@ -192,3 +192,6 @@ fn shown_path(path: &Path) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,35 +1,41 @@
-//! Scans a repository's history and says what it took: `git_history PATH [REVISION…]`, for measurements.
+//! Scans a repository's history and says what it took, for measurements: `git_history RULES PATH [REVISION…]`.
 
 use std::ops::ControlFlow;
-use strongroom_detect::{Detector, RuleSet};
+use std::path::PathBuf;
+use strongroom_detect::config::{self, Reading};
+use strongroom_detect::{Detector, Options};
 use strongroom_scan::Watch;
-use strongroom_scan::git::{GitOptions, scan_history};
+use strongroom_scan::git::{GitOptions, Incremental, scan_history};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
+    let rules = arguments.next().ok_or("which rules?")?;
+    let text = std::fs::read_to_string(&rules)?;
+    let loaded = config::read(&text, &rules, Reading::Trusted, &mut |_| Err("not read".to_owned()))?;
+    let incremental = arguments.next_if(|word| word.starts_with("--incremental=")).map(|word| Incremental {
+        file: PathBuf::from(word.trim_start_matches("--incremental=")),
+        fingerprint: text.len().to_string(),
+    });
     let path = arguments.next().ok_or("which repository?")?;
-    let options = GitOptions { revisions: arguments.collect(), ..GitOptions::default() };
-    let detector = Detector::new(RuleSet::default(), strongroom_detect::detector::Options::native());
+    let options = GitOptions { revisions: arguments.collect(), incremental, ..GitOptions::default() };
+    let detector = Detector::new(loaded.rules, Options::native());
     let statistics = scan_history(path.as_ref(), &detector, &options, Watch::default(), &mut |located| {
-        println!(
-            "{} {}:{} {:?}",
-            located.commit_id(),
-            located.path,
-            located.finding.place.start_line,
-            located.origin
-        );
+        let rule =
+            detector.rules().rule(located.finding.rule).map(|rule| rule.id.as_str()).unwrap_or_default();
+        println!("{} {:?} further {}", located.fingerprint(rule), located.origin, located.further);
         ControlFlow::Continue(())
     })?;
     println!(
-        "texts {} bytes {} looked at {} commits {} findings {} skipped {:?}",
+        "texts {} bytes {} looked at {} commits {} findings {} known {} skipped {:?}",
         statistics.texts,
         statistics.bytes,
         statistics.bytes_looked_at,
         statistics.commits,
         statistics.findings,
+        statistics.known_before,
         statistics.skipped_counts()
     );
-    for skipped in statistics.skipped().iter().filter(|skipped| !skipped.what.is_empty()).take(20) {
+    for skipped in statistics.skipped().iter().take(20) {
         println!("{} {}: {}", skipped.reason, skipped.what, skipped.detail);
     }
     Ok(())

@@ -189,6 +189,16 @@ impl Statistics {
         &self.skipped
     }
 
+    /// Takes what stands in front of the names away.
+    pub(crate) fn without_prefix(mut self, prefix: &str) -> Self {
+        for skipped in &mut self.skipped {
+            if let Some(rest) = skipped.what.strip_prefix(prefix) {
+                skipped.what = rest.to_owned();
+            }
+        }
+        self
+    }
+
     pub fn add(&mut self, other: Self) {
         self.texts += other.texts;
         self.bytes += other.bytes;

@@ -99,6 +99,12 @@ impl Database {
         Self { packs: Vec::new(), firsts: vec![0], loose: Vec::new(), folders: Vec::new(), hash }
     }
 
+    #[cfg(test)]
+    pub(crate) fn of_pack(pack: Pack) -> Self {
+        let firsts = vec![0, pack.index.count()];
+        Self { firsts, packs: vec![pack], ..Self::without_objects(HashKind::Sha1) }
+    }
+
     /// How many objects there are; some may be in several packs.
     pub(crate) fn count(&self) -> Number {
         let packed = self.firsts.last().copied().unwrap_or(0);

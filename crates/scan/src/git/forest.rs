@@ -59,7 +59,7 @@ struct Order {
 impl Order {
     fn of(pack: &Pack) -> Result<Self, ObjectError> {
         let count = pack.index.count();
-        let bits = u32::BITS - count.leading_zeros();
+        let bits = (u32::BITS - count.leading_zeros()).max(1);
         if pack.end() >> (u64::BITS - bits) != 0 {
             return Err(ObjectError::TooLarge(pack.end()));
         }

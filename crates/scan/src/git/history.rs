@@ -101,7 +101,7 @@ impl History<'_> {
     ) {
         let over = AtomicBool::new(false);
         let mut reader = Reader::new(self.options.blob_bytes_max);
-        let mut eye = Eye::new(self.detector, &self.options.content, self.watch, &over);
+        let mut eye = Eye::new(self.database, self.detector, &self.options.content, self.watch, &over);
         for hex in holders {
             let Some(number) = ObjectId::from_hex(hex.as_bytes()).and_then(|id| self.database.find(&id))
             else {
@@ -138,7 +138,7 @@ impl History<'_> {
         let results = Mutex::new((statistics, sightings));
         let one = || {
             let mut reader = Reader::new(self.options.blob_bytes_max);
-            let mut eye = Eye::new(self.detector, &self.options.content, self.watch, over);
+            let mut eye = Eye::new(self.database, self.detector, &self.options.content, self.watch, over);
             run(&mut reader, &mut eye);
             let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
             results.0.add(eye.statistics);

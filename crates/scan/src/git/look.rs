@@ -1,4 +1,4 @@
-use super::database::{Number, Reader};
+use super::database::{Database, Number, Reader};
 use super::error::ObjectError;
 use super::forest;
 use super::pack::{Header, Pack};
@@ -36,6 +36,7 @@ impl Class {
 
 /// One thread's detector: looks at texts, and keeps in mind where it saw something.
 pub(crate) struct Eye<'a> {
+    database: &'a Database,
     detector: &'a Detector,
     scratch: Scratch,
     /// For what is no plain text.
@@ -49,12 +50,14 @@ pub(crate) struct Eye<'a> {
 
 impl<'a> Eye<'a> {
     pub(crate) fn new(
+        database: &'a Database,
         detector: &'a Detector,
         content: &'a ContentOptions,
         watch: Watch<'a>,
         over: &'a AtomicBool,
     ) -> Self {
         Self {
+            database,
             detector,
             scratch: Scratch::default(),
             inspector: Inspector::new(detector, content, Origin::History),
@@ -126,13 +129,14 @@ impl<'a> Eye<'a> {
 
     /// UTF-16, an archive, a blob that is too large to be held.
     pub(crate) fn inspect(&mut self, number: Number, source: &mut dyn Read) {
-        self.inspector.inspect_outermost(Opened::stream(source), PATH_UNKNOWN.to_owned());
+        let name = self.database.id(number).map(|id| id.to_string()).unwrap_or_default();
+        self.inspector.inspect_outermost(Opened::stream(source), format!("{PATH_UNKNOWN}{name}"));
         for located in self.inspector.found.drain(..) {
             self.sightings.add(number, SecretKey::of(&located.finding));
         }
         let mut statistics = std::mem::take(&mut self.inspector.statistics);
         statistics.findings = 0;
-        self.statistics.add(statistics);
+        self.statistics.add(statistics.without_prefix(PATH_UNKNOWN));
     }
 
     /// A blob that is too large to be held, piece by piece.

@@ -3,6 +3,8 @@
 mod changes;
 mod commits;
 mod comparison;
+#[cfg(test)]
+mod crafted;
 mod database;
 pub mod delta;
 mod error;

@@ -100,7 +100,7 @@ pub(crate) fn id_of(hash: HashKind, kind: Kind, content: &[u8]) -> Option<Object
 }
 
 /// An index of version 2 in memory, without checksums.
-fn table(found: &mut Vec<(ObjectId, u64)>, hash: HashKind) -> Result<PackIndex, PackIndexError> {
+pub(crate) fn table(found: &mut Vec<(ObjectId, u64)>, hash: HashKind) -> Result<PackIndex, PackIndexError> {
     found.sort_unstable();
     found.dedup_by_key(|(id, _)| *id);
     let mut bytes = vec![0xff, b't', b'O', b'c', 0, 0, 0, 2];

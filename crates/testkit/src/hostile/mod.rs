@@ -7,6 +7,8 @@ use crate::SeededEntropy;
 #[cfg(feature = "formats")]
 pub mod formats;
 #[cfg(feature = "scan")]
+pub mod git;
+#[cfg(feature = "scan")]
 pub mod scan;
 #[cfg(feature = "server")]
 mod server;

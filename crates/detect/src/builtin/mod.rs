@@ -2,10 +2,12 @@
 //! (docs/scan-rules.md); a build script makes constants of them, because reading them would take longer than a small scan.
 
 mod check;
+mod document;
 #[cfg(test)]
 mod tests;
 
 pub use check::{Failed, Failure, check, check_examples};
+pub use document::markdown;
 
 use crate::assigned;
 use crate::pattern::Pattern;

@@ -34,6 +34,15 @@ fn the_table_is_what_the_files_say() {
 }
 
 #[test]
+fn the_table_in_the_documentation_is_current() {
+    let written = include_str!("../../../../docs/scan-rules-table.md");
+    assert!(
+        written == markdown(),
+        "cargo run -p strongroom-detect --example rules_table > docs/scan-rules-table.md"
+    );
+}
+
+#[test]
 fn rules_are_complete() {
     let mut seen = BTreeSet::new();
     for rule in rules().rules {

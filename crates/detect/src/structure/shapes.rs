@@ -3,6 +3,9 @@ use super::{Check, Verdict};
 /// What stands for a password in documentation and tests.
 const STAND_INS: &[&str] = &[
     "admin",
+    "bar",
+    "baz",
+    "qux",
     "changeit",
     "changeme",
     "default",
@@ -58,8 +61,26 @@ const STAND_INS: &[&str] = &[
 const PLACEHOLDERS: &[&str] =
     &["your", "example", "changeme", "insert", "placeholder", "redacted", "dummy", "xxxx", "notareal"];
 
+/// What is typed along the keyboard or the alphabet, `0123456789abcdef`, is made up.
+const RUN_MAX: usize = 8;
+
 pub(super) fn letters_and_digits(secret: &[u8]) -> Check {
-    plausible_if(secret.iter().any(u8::is_ascii_alphabetic) && secret.iter().any(u8::is_ascii_digit))
+    let mixed = secret.iter().any(u8::is_ascii_alphabetic) && secret.iter().any(u8::is_ascii_digit);
+    match mixed {
+        true if longest_run(secret) > RUN_MAX => Check::of(Verdict::Unlikely),
+        mixed => plausible_if(mixed),
+    }
+}
+
+/// How many characters in a row are each the next after the one before.
+fn longest_run(secret: &[u8]) -> usize {
+    let mut longest = 0;
+    let mut current = 0;
+    for (one, next) in secret.iter().zip(secret.iter().skip(1)) {
+        current = if next.checked_sub(*one) == Some(1) { current + 1 } else { 0 };
+        longest = longest.max(current);
+    }
+    longest + 1
 }
 
 pub(super) fn digit(secret: &[u8]) -> Check {
@@ -84,7 +105,11 @@ pub(super) fn password(secret: &[u8]) -> Check {
     }
     let plain: String = text.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
     let placeholder = PLACEHOLDERS.iter().any(|word| plain.contains(word));
-    plausible_if(!plain.is_empty() && !placeholder && !STAND_INS.contains(&plain.as_str()))
+    if plain.is_empty() || placeholder || STAND_INS.contains(&plain.as_str()) {
+        return Check::of(Verdict::Impossible);
+    }
+    let made_up = plain.contains("password") || longest_run(secret) > RUN_MAX;
+    Check::of(if made_up { Verdict::Unlikely } else { Verdict::Plausible })
 }
 
 /// A password that was made, or chosen with care: eight characters or more, of two kinds or more.

@@ -175,6 +175,8 @@ fn shapes_of_texts() {
     assert_eq!(verdict(Structure::LettersAndDigits, &["SetSysctlBridgeCallTables"]), Verdict::Impossible);
     assert_eq!(verdict(Structure::LettersAndDigits, &["1234567890"]), Verdict::Impossible);
     assert_eq!(verdict(Structure::LettersAndDigits, &["k3y"]), Verdict::Plausible);
+    assert_eq!(verdict(Structure::LettersAndDigits, &["abcdef.0123456789abcdef"]), Verdict::Unlikely);
+    assert_eq!(verdict(Structure::Password, &["MyPassword7"]), Verdict::Unlikely);
     assert_eq!(verdict(Structure::MixedCase, &["generatedbyhomeapp"]), Verdict::Impossible);
     for placeholder in [
         "",

@@ -217,3 +217,14 @@ fn rules_for_certain_paths_hold_in_histories_too() {
     repository.commit("both", &[("app.conf", text), ("readme.txt", text)]);
     assert_eq!(paths(&repository.scan()), ["both app.conf History"]);
 }
+
+#[test]
+fn rules_for_paths_alone_see_every_file_of_a_history() {
+    let repository = TestRepository::new();
+    repository.commit("key store", &[("keys/app.keystore", "\0\u{1}\0binary")]);
+    repository.commit("changed", &[("keys/app.keystore", "\0\u{1}\0other")]);
+    repository.commit("removed", &[("other", "")]);
+    assert_eq!(paths(&repository.scan()), ["key store keys/app.keystore History"]);
+    let ranged = GitOptions { revisions: vec!["HEAD~1..HEAD".to_owned()], ..GitOptions::default() };
+    assert_eq!(paths(&repository.scan_with(&ranged)), [""; 0]);
+}

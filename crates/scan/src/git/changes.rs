@@ -196,6 +196,10 @@ impl Reporter<'_, '_> {
 /// A secret that stood there before is not new, even if its line is.
 fn is_old(finding: &Finding, before: &[Arc<Vec<u8>>]) -> bool {
     let secret = finding.secret.expose();
+    let is_of_path = finding.place.start_line == 0;
+    if is_of_path {
+        return !before.is_empty();
+    }
     let raw = if finding.decoded_from.is_empty() { secret } else { finding.matched.expose() };
     !raw.is_empty() && before.iter().any(|before| memchr::memmem::find(before, raw).is_some())
 }

@@ -15,7 +15,7 @@ use super::paths::PathFilter;
 use super::repository::Repository;
 use super::revisions::Tips;
 use super::sightings::{Introductions, SecretKey, Sightings};
-use super::trees::Trees;
+use super::trees::{Trees, tells_by_name};
 use super::versions::Walk;
 use crate::located::{SkipReason, Statistics, Watch};
 use std::cmp::Reverse;
@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use strongroom_detect::Detector;
+use strongroom_detect::{Detector, Fragment, Scratch};
 
 /// A repository that was opened, and what is asked.
 pub(crate) struct History<'a> {
@@ -302,9 +302,10 @@ impl History<'_> {
         objects.retain(|number, _| !messages.contains_key(number));
         let mut tracer = Tracer {
             history: self,
-            trees: Trees::new(self.database, objects.keys().copied()),
+            trees: Trees::new(self.database, self.detector, objects.keys().copied()),
             unmet: objects.keys().map(|number| (*number, ())).collect(),
             objects: &objects,
+            scratch: Scratch::default(),
             attribution: Attribution {
                 introductions: Introductions::default(),
                 commits: Commits::default(),
@@ -363,6 +364,7 @@ struct Tracer<'a, 'b> {
     objects: &'a BTreeMap<Number, Vec<SecretKey>>,
     /// Objects that no tree was found to name yet.
     unmet: HashMap<Number, ()>,
+    scratch: Scratch,
     attribution: Attribution,
     paths: PathFilter,
 }
@@ -379,7 +381,7 @@ impl Tracer<'_, '_> {
         for tip in tips {
             self.attribution.commits.gather(tip, reach, &mut source, statistics);
         }
-        if self.objects.is_empty() {
+        if self.objects.is_empty() && !tells_by_name(self.history.detector) {
             return;
         }
         for index in self.attribution.commits.oldest_first(from) {
@@ -413,10 +415,17 @@ impl Tracer<'_, '_> {
         reader: &mut Reader,
         statistics: &mut Statistics,
     ) {
-        let Self { trees, objects, unmet, attribution, paths, .. } = self;
+        let Self { trees, objects, unmet, attribution, paths, history, scratch, .. } = self;
         trees.read(tree, reader, statistics, &mut |met| {
-            unmet.remove(&met.object);
-            if paths.admits(met.path) {
+            if !paths.admits(met.path) {
+                return;
+            }
+            if met.by_name {
+                for finding in history.detector.scan(&Fragment::whole(b"", met.path), scratch) {
+                    attribution.introductions.add(met.path, SecretKey::of(&finding), met.object, commit);
+                }
+            } else {
+                unmet.remove(&met.object);
                 for key in objects.get(&met.object).into_iter().flatten() {
                     attribution.introductions.add(met.path, *key, met.object, commit);
                 }

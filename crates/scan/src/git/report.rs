@@ -208,14 +208,17 @@ impl<'a, 'b> Reporter<'a, 'b> {
     /// All findings in a text, or if it is no plain text in what it holds.
     pub(crate) fn findings(&mut self, fragment: &Fragment<'_>, origin: Origin) -> Vec<Located> {
         let history = self.history;
+        let located = |finding| Located::outside_git(finding, fragment.path.to_owned(), origin);
         if Class::of(fragment.text) == Class::Other {
             let mut inspector = Inspector::new(history.detector, &history.options.content, origin);
             let mut source = fragment.text;
             inspector.inspect_outermost(Opened::stream(&mut source), fragment.path.to_owned());
+            // Rules for paths alone look at pictures and keystores too.
+            let named = history.detector.scan(&Fragment { text: b"", ..*fragment }, &mut self.scratch);
+            inspector.found.extend(named.into_iter().map(located));
             return inspector.found;
         }
-        let found = history.detector.scan(fragment, &mut self.scratch).into_iter();
-        found.map(|finding| Located::outside_git(finding, fragment.path.to_owned(), origin)).collect()
+        history.detector.scan(fragment, &mut self.scratch).into_iter().map(located).collect()
     }
 
     pub(crate) fn commit(&mut self, number: Number) -> Option<Arc<Commit>> {

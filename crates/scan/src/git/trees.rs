@@ -1,12 +1,14 @@
 use super::database::{Database, Number, Reader};
 use super::error::ObjectError;
 use super::forest;
-use super::objects::{self, EntryKind};
+use super::objects::{self, Entry, EntryKind};
 use super::oid::ObjectId;
 use super::pack::Kind;
 use crate::located::{SkipReason, Statistics};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use strongroom_detect::{Detector, Fragment, Scratch};
 
 /// Finds the paths of a few blobs. Every tree is read once; those that hold something of interest once for each path.
 pub(crate) struct Trees<'a> {
@@ -20,6 +22,11 @@ pub(crate) struct Trees<'a> {
     /// Such trees, and a hash of the path at which they were read.
     read_at: HashSet<(Number, u64)>,
     missing: HashSet<ObjectId>,
+    /// A detector with rules for paths alone.
+    telling: Option<&'a Detector>,
+    scratch: Scratch,
+    /// Hashes of paths that it was asked about.
+    told: HashSet<u64>,
     pub(crate) submodules: HashSet<String>,
 }
 
@@ -30,10 +37,16 @@ const SUBMODULES_NAMED_MAX: usize = 10_000;
 pub(crate) struct Met<'a> {
     pub(crate) path: &'a str,
     pub(crate) object: Number,
+    /// For its path alone, whatever is in it.
+    pub(crate) by_name: bool,
 }
 
 impl<'a> Trees<'a> {
-    pub(crate) fn new(database: &'a Database, wanted: impl IntoIterator<Item = Number>) -> Self {
+    pub(crate) fn new(
+        database: &'a Database,
+        detector: &'a Detector,
+        wanted: impl IntoIterator<Item = Number>,
+    ) -> Self {
         let mut trees = Self {
             database,
             wanted: HashMap::new(),
@@ -42,6 +55,9 @@ impl<'a> Trees<'a> {
             holding: HashSet::new(),
             read_at: HashSet::new(),
             missing: HashSet::new(),
+            telling: tells_by_name(detector).then_some(detector),
+            scratch: Scratch::default(),
+            told: HashSet::new(),
             submodules: HashSet::new(),
         };
         for number in wanted {
@@ -95,35 +111,12 @@ impl<'a> Trees<'a> {
         } else if let Some(word) = self.visited.get_mut(number as usize / 64) {
             *word |= 1 << (number % 64);
         }
-        let content = match self.database.load(number, walk.reader) {
-            Ok((Kind::Tree, content)) if depth <= DEPTH_MAX => content,
-            other => {
-                let error = match other {
-                    Ok((Kind::Tree, _)) => ObjectError::TooDeep,
-                    Ok(_) => ObjectError::Corrupt("it is said to be a tree, and is none"),
-                    Err(error) => error,
-                };
-                walk.statistics.skip(
-                    tree.to_string(),
-                    forest::reason(&error),
-                    format!("the folder {path:?}: {error}"),
-                );
-                return false;
-            }
-        };
+        let Some(content) = self.content(number, path, depth, walk) else { return false };
         let mut holds = false;
         let length = path.len();
         for entry in objects::entries(&content, self.database.hash) {
             match entry.kind {
-                EntryKind::Blob | EntryKind::Link => {
-                    if self.filter.get(bucket(&entry.id)) == Some(&true)
-                        && let Some(object) = self.wanted.get(&entry.id)
-                    {
-                        holds = true;
-                        join(path, entry.name);
-                        (walk.met)(Met { path, object: *object });
-                    }
-                }
+                EntryKind::Blob | EntryKind::Link => holds |= self.file(&entry, path, walk),
                 EntryKind::Tree => {
                     join(path, entry.name);
                     holds |= self.enter(&entry.id, path, depth + 1, walk);
@@ -143,12 +136,52 @@ impl<'a> Trees<'a> {
         }
         holds
     }
+
+    fn content(&self, number: Number, path: &str, depth: usize, walk: &mut Walk<'_>) -> Option<Arc<Vec<u8>>> {
+        let error = match self.database.load(number, walk.reader) {
+            Ok((Kind::Tree, content)) if depth <= DEPTH_MAX => return Some(content),
+            Ok((Kind::Tree, _)) => ObjectError::TooDeep,
+            Ok(_) => ObjectError::Corrupt("it is said to be a tree, and is none"),
+            Err(error) => error,
+        };
+        let name = self.database.id(number).map(|id| id.to_string()).unwrap_or_default();
+        walk.statistics.skip(name, forest::reason(&error), format!("the folder {path:?}: {error}"));
+        None
+    }
+
+    /// Says whether the file is wanted for what is in it.
+    fn file(&mut self, entry: &Entry<'_>, path: &mut String, walk: &mut Walk<'_>) -> bool {
+        let bucket_is_wanted = self.filter.get(bucket(&entry.id)) == Some(&true);
+        let wanted = self.wanted.get(&entry.id).filter(|_| bucket_is_wanted).copied();
+        if wanted.is_none() && self.telling.is_none() {
+            return false;
+        }
+        let length = path.len();
+        join(path, entry.name);
+        if let Some(object) = wanted {
+            (walk.met)(Met { path, object, by_name: false });
+        }
+        if let Some(detector) = self.telling
+            && self.told.insert(hash(path))
+            && !detector.scan(&Fragment::whole(b"", path), &mut self.scratch).is_empty()
+            && let Some(object) = self.database.find(&entry.id)
+        {
+            (walk.met)(Met { path, object, by_name: true });
+        }
+        path.truncate(length);
+        wanted.is_some()
+    }
 }
 
 struct Walk<'a> {
     reader: &'a mut Reader,
     statistics: &'a mut Statistics,
     met: &'a mut dyn FnMut(Met<'_>),
+}
+
+/// Whether there are rules that look at paths alone: then all paths are needed.
+pub(crate) fn tells_by_name(detector: &Detector) -> bool {
+    detector.rules().rules.iter().any(|rule| rule.regex.is_none() && rule.path.is_some())
 }
 
 fn bucket(id: &ObjectId) -> usize {

@@ -166,7 +166,9 @@ fn detector() -> Detector {
     of_paths.keywords = vec!["pathsecret".to_owned()];
     of_paths.regex = Some(Pattern::new("PATHSECRET[0-9]{10}").unwrap());
     of_paths.path = Some(Pattern::new(r"\.conf$").unwrap());
-    let rules = RuleSet { rules: vec![rule, of_paths], ..RuleSet::default() };
+    let mut path_alone = Rule::new("keystore");
+    path_alone.path = Some(Pattern::new(r"\.keystore$").unwrap());
+    let rules = RuleSet { rules: vec![rule, of_paths, path_alone], ..RuleSet::default() };
     Detector::new(rules, Options::native())
 }
 

@@ -1,5 +1,6 @@
 use super::detect_secrets::DetectSecrets;
 use super::foreign::{Allowed, Fingerprints, GitleaksReport, Values};
+use super::kingfisher::Kingfisher;
 use super::native::Baseline;
 use super::{BaselineError, read};
 use crate::located::Located;
@@ -18,6 +19,8 @@ pub enum IgnoreKind {
     Fingerprints,
     /// `.secrets.baseline`.
     DetectSecrets,
+    /// kingfisher's `--baseline-file`.
+    Kingfisher,
     /// `.gitallowed`.
     GitAllowed,
     /// `.secretsignore`.
@@ -46,6 +49,7 @@ impl IgnoreKind {
             () if matches!(base, ".gitleaksignore" | ".betterleaksignore") => Some(Self::Fingerprints),
             () if start.starts_with('[') || start.starts_with("null") => Some(Self::GitleaksReport),
             () if start.starts_with('{') => Some(Self::DetectSecrets),
+            () if Kingfisher::is_one(text) => Some(Self::Kingfisher),
             () if base == ".strongroom-baseline" => Some(Self::Strongroom),
             () => None,
         }
@@ -58,6 +62,7 @@ enum Entries {
     GitleaksReport(GitleaksReport),
     Fingerprints(Fingerprints),
     DetectSecrets(DetectSecrets),
+    Kingfisher(Kingfisher),
     GitAllowed(Allowed),
     SecretsIgnore(Values),
 }
@@ -114,7 +119,7 @@ impl Ignores {
                 file: name.to_owned(),
                 line: 1,
                 message: "it is no baseline that is known".to_owned(),
-                advice: "give one of Strongroom, gitleaks (JSON), detect-secrets, or a .gitleaksignore",
+                advice: "give one of Strongroom, gitleaks (JSON), detect-secrets or kingfisher, or a .gitleaksignore",
             });
         };
         let entries = match kind {
@@ -122,6 +127,7 @@ impl Ignores {
             IgnoreKind::GitleaksReport => Entries::GitleaksReport(GitleaksReport::parse(text, name)?),
             IgnoreKind::Fingerprints => Entries::Fingerprints(Fingerprints::parse(text)),
             IgnoreKind::DetectSecrets => Entries::DetectSecrets(DetectSecrets::parse(text, name)?),
+            IgnoreKind::Kingfisher => Entries::Kingfisher(Kingfisher::parse(text, name)?),
             IgnoreKind::GitAllowed => Entries::GitAllowed(Allowed::parse(text, name)?),
             IgnoreKind::SecretsIgnore => Entries::SecretsIgnore(Values::parse(text)),
         };
@@ -144,6 +150,9 @@ impl Ignores {
                 }
                 Entries::Fingerprints(lines) => lines.position(located, record.rule_id).into_iter().collect(),
                 Entries::DetectSecrets(baseline) => baseline.positions(located),
+                Entries::Kingfisher(baseline) => {
+                    baseline.position(located, record.rule_id).into_iter().collect()
+                }
                 Entries::GitAllowed(allowed) => allowed.position(located).into_iter().collect(),
                 Entries::SecretsIgnore(values) => values.position(located).into_iter().collect(),
             };
@@ -178,6 +187,12 @@ impl Source {
             Entries::DetectSecrets(baseline) => {
                 let known = baseline.known.iter();
                 known.map(|known| (0, format!("{}:{} {}", known.path, known.line, known.kind))).collect()
+            }
+            Entries::Kingfisher(baseline) => {
+                let known = baseline.known.iter();
+                known
+                    .map(|known| (known.number, format!("{}:{} {}", known.path, known.line, known.rule_id)))
+                    .collect()
             }
             Entries::GitAllowed(file) => {
                 file.lines.iter().map(|line| (line.number, line.text.clone())).collect()

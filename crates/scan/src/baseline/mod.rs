@@ -8,6 +8,7 @@
 mod detect_secrets;
 mod foreign;
 mod ignores;
+mod kingfisher;
 mod native;
 
 pub use ignores::{IgnoreKind, Ignores, Unused};

@@ -239,6 +239,18 @@ fn patterns_of_git_secrets_and_values_of_ripsecrets() {
 }
 
 #[test]
+fn baselines_of_kingfisher() {
+    let text = "version: 2\nfingerprint_algorithm: kingfisher-v1\nrepositories:\n- id: local:///x\n  findings:\n  \
+                - path: 'it''s.txt'\n    fingerprint: '7193667974041872512'\n    rule_id: betterleaks.planted\n    \
+                line: 3\n  - path: b.txt\n    rule_id: planted\n    line: 9\n";
+    assert!(known("baseline.yaml", text, &found("it's.txt", 3, "x")));
+    assert!(known("baseline.yaml", text, &found("b.txt", 9, "x")));
+    assert!(!known("baseline.yaml", text, &found("b.txt", 8, "x")));
+    let error = Ignores::new(Redaction::WHOLE).add("k.yaml", &text.replace("line: 9", "line: nine"));
+    assert!(error.unwrap_err().to_string().starts_with("k.yaml:12: a line's number"));
+}
+
+#[test]
 fn what_is_no_baseline_says_where() {
     let error =
         |name: &str, text: &str| Ignores::new(Redaction::WHOLE).add(name, text).unwrap_err().to_string();

@@ -1,4 +1,5 @@
-use super::{Encoding, Endian, PIECE_BYTES, Piece, Pieces, Utf16Reader, encoding_of};
+use super::pieces::piece_buffer;
+use super::{Encoding, Endian, Piece, Pieces, Utf16Reader, encoding_of};
 use crate::archive::{self, ArchiveLimits, Budget, Kind, Within};
 use crate::located::{Located, Origin, SkipReason, Statistics, Watch};
 use std::fs::File;
@@ -125,10 +126,7 @@ impl<'a> Inspector<'a> {
         if self.skips_path(&within.path) {
             return self.skip(&within.path, SkipReason::Allowed, "");
         }
-        let mut buffer = self.buffers.pop().unwrap_or_default();
-        if buffer.len() < PIECE_BYTES {
-            buffer.resize(PIECE_BYTES, 0);
-        }
+        let mut buffer = self.buffers.pop().unwrap_or_else(piece_buffer);
         let filled = match fill(opened.reader, &mut buffer) {
             Ok(filled) => filled,
             Err((filled, error)) => {

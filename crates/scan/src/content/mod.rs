@@ -9,5 +9,7 @@ mod utf16;
 pub use encoding::{Encoding, Endian, encoding_of};
 pub use inspector::{Binaries, ContentOptions, Cutting};
 pub(crate) use inspector::{Inspector, Opened};
-pub(crate) use pieces::{PIECE_BYTES, Piece, Pieces};
+#[cfg(test)]
+pub(crate) use pieces::PIECE_BYTES;
+pub(crate) use pieces::{Piece, Pieces};
 pub use utf16::{Utf16Reader, offset_in_utf16};

@@ -6,6 +6,11 @@ pub(crate) const PIECE_BYTES: usize = 4 << 20;
 /// How much text a match can rely on before and after its start, where a stream was cut.
 pub(crate) const CONTEXT_BYTES: usize = 64 << 10;
 
+/// Zeroed by the system, page by page, as it is used: a short text costs one page.
+pub(super) fn piece_buffer() -> Vec<u8> {
+    vec![0; PIECE_BYTES]
+}
+
 /// A part of a stream with the text around it.
 #[derive(Debug)]
 pub(crate) struct Piece<'a> {
@@ -52,7 +57,7 @@ impl<R: Read> Pieces<R> {
     /// The first bytes are in the buffer already; `ended` if these are all.
     pub(crate) fn begun(source: R, mut buffer: Vec<u8>, filled: usize, ended: bool) -> Self {
         if buffer.len() < PIECE_BYTES {
-            buffer.resize(PIECE_BYTES, 0);
+            buffer = piece_buffer();
         }
         let state = if ended { State::Read } else { State::More };
         Self { source, buffer, filled, own_start: 0, first_line: 1, first_line_cut: 0, state }

@@ -10,11 +10,19 @@ use std::ops::Range;
 /// Bytes of a keyword that the table is about.
 const PIECE: usize = 3;
 const TABLE: usize = 1 << 16;
-/// What `fold` makes of three bytes that are not there.
-const PADDING: [u8; 8] = [0; 8];
+/// Each byte with the bit that tells small letters from capital ones.
+const SMALL: u64 = 0x2020_2020_2020_2020;
 
 /// The number of a keyword, by the order in which it was first given.
 pub(crate) type KeywordId = u32;
+
+/// Where a keyword counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    Anywhere,
+    /// Only where no letter, digit or underscore is before it.
+    AtWordStart,
+}
 
 #[derive(Debug)]
 pub(crate) struct Prefilter {
@@ -26,21 +34,28 @@ pub(crate) struct Prefilter {
     keywords: Vec<Box<[u8]>>,
     /// Keywords of one byte.
     single: Vec<(u8, KeywordId)>,
+    /// Those that have their piece begin before them.
+    early: Vec<KeywordId>,
 }
 
 /// A keyword that has its piece here.
 #[derive(Debug)]
 struct Candidate {
+    /// What follows from the piece on, with [`SMALL`] set; only the bytes under the mask.
+    word: u64,
+    mask: u64,
     keyword: KeywordId,
-    /// Where in the keyword the piece is.
-    offset: u8,
+    /// Where in the keyword the piece is; -1: a byte before it.
+    offset: i16,
     /// The next candidate with the same hash, from 1; 0: none.
     next: u16,
 }
 
 impl Prefilter {
-    /// Keywords in small letters. Empty ones and what goes beyond 65,000 is left out: see [`Self::new`]'s second answer.
-    pub(crate) fn new<'k>(keywords: impl Iterator<Item = &'k str>) -> (Self, HashMap<&'k str, KeywordId>) {
+    /// Keywords in small letters. Empty ones, and what goes beyond 65,000 pieces, have no id.
+    pub(crate) fn new<'k>(
+        keywords: impl Iterator<Item = (&'k str, Standing)>,
+    ) -> (Self, HashMap<&'k str, KeywordId>) {
         let mut ids = HashMap::new();
         let mut filter = Self {
             table: Box::new([0; TABLE]),
@@ -48,48 +63,59 @@ impl Prefilter {
             candidates: Vec::new(),
             keywords: Vec::new(),
             single: Vec::new(),
+            early: Vec::new(),
         };
-        for keyword in keywords {
+        for (keyword, standing) in keywords {
             if keyword.is_empty() || ids.contains_key(keyword) || filter.candidates.len() > 65_000 {
                 continue;
             }
             let Ok(id) = KeywordId::try_from(filter.keywords.len()) else { continue };
             ids.insert(keyword, id);
-            filter.add(keyword.as_bytes(), id);
+            filter.add(keyword.as_bytes(), id, standing);
         }
         (filter, ids)
     }
 
-    fn add(&mut self, keyword: &[u8], id: KeywordId) {
+    fn add(&mut self, keyword: &[u8], id: KeywordId, standing: Standing) {
         self.keywords.push(keyword.into());
         match keyword {
             [only] => self.single.push((*only, id)),
+            // The byte before can be any but a letter or a digit; what is no UTF-8 or beyond ASCII is none.
+            [one, two] if standing == Standing::AtWordStart => {
+                self.early.push(id);
+                for before in 0..=u8::MAX {
+                    // Folding brings other bytes to the places of letters: only what is a word as it stands is left out.
+                    let folded = before | 0x20;
+                    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+                    if before == folded && !(is_word(folded) && is_word(folded & !0x20)) {
+                        self.put(&[before, *one, *two], id, -1);
+                    }
+                }
+            }
             // The third byte can be any: one candidate for each value that folding leaves.
             [one, two] => {
-                for third in 0x20..=0x3f {
-                    for high in [0x00, 0x40, 0x80, 0xc0] {
-                        self.put(hash(u32::from_le_bytes([*one, *two, third | high, 0])), id, 0);
-                    }
+                for third in (0..=u8::MAX).filter(|third| third & 0x20 != 0) {
+                    self.put(&[*one, *two, third], id, 0);
                 }
             }
             _ => {
                 let cost = |at: &usize| {
                     keyword.iter().skip(*at).take(PIECE).map(|byte| u32::from(frequency(*byte))).sum::<u32>()
                 };
-                let last = keyword.len().min(usize::from(u8::MAX)).saturating_sub(PIECE);
+                let last = keyword.len().min(1000).saturating_sub(PIECE);
                 let at = (0..=last).min_by_key(cost).unwrap_or(0);
-                let piece = keyword.get(at..at + PIECE).unwrap_or_default();
-                let mut bytes = [0; 4];
-                bytes.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
-                self.put(hash(u32::from_le_bytes(bytes)), id, u8::try_from(at).unwrap_or(0));
+                self.put(keyword.get(at..).unwrap_or_default(), id, i16::try_from(at).unwrap_or(0));
             }
         }
     }
 
-    fn put(&mut self, hash: usize, keyword: KeywordId, offset: u8) {
+    fn put(&mut self, tail: &[u8], keyword: KeywordId, offset: i16) {
         let Ok(index) = u16::try_from(self.candidates.len() + 1) else { return };
+        let word = word(tail) | SMALL;
+        let mask = u64::MAX >> (64 - 8 * tail.len().clamp(1, 8));
+        let hash = hash(word);
         if let (Some(head), Some(entry)) = (self.heads.get_mut(hash), self.table.get_mut(hash)) {
-            self.candidates.push(Candidate { keyword, offset, next: *head });
+            self.candidates.push(Candidate { word: word & mask, mask, keyword, offset, next: *head });
             *head = index;
             *entry = 1;
         }
@@ -99,90 +125,114 @@ impl Prefilter {
         self.keywords.len()
     }
 
-    pub(crate) fn keyword(&self, id: KeywordId) -> &[u8] {
-        self.keywords.get(id as usize).map_or(&[], |keyword| keyword)
-    }
-
     /// All keywords that stand wholly in the range of the text, with the places where they begin. Places go up, but for a
     /// keyword's length.
     pub(crate) fn hits(&self, text: &[u8], range: Range<usize>, hit: &mut impl FnMut(KeywordId, usize)) {
-        let window = text.get(range.clone()).unwrap_or_default();
+        // A keyword at the very beginning of a word: the byte before it is looked at too.
+        let first = range.start.saturating_sub(1);
+        let Some(window) = text.get(first..range.end) else { return };
+        let mut hit = |keyword: KeywordId, at: usize| {
+            if first + at >= range.start {
+                hit(keyword, first + at);
+            }
+        };
+        if range.start == 0 {
+            for id in &self.early {
+                self.compare(window, 0, *id, &mut hit);
+            }
+        }
         let mut at = 0;
-        while let Some(chunk) = window.get(at..at + 16).and_then(|chunk| <&[u8; 16]>::try_from(chunk).ok()) {
-            let mut mask = self.eight(chunk);
-            while mask != 0 {
-                let place = at + mask.trailing_zeros() as usize;
-                mask &= mask - 1;
-                self.verify(window, place, range.start, hit);
+        while let Some(chunk) = window.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+            if self.has_any(chunk) {
+                self.eight(window, at, chunk, &mut hit);
             }
             at += 8;
         }
         // What is left is looked at with nothing behind it.
-        let mut end = [0; 32];
         let rest = window.get(at..).unwrap_or_default();
-        end.iter_mut().zip(rest.iter().chain(&PADDING)).for_each(|(to, from)| *to = *from);
         for offset in 0..rest.len().saturating_sub(1) {
-            let piece = end
-                .get(offset..offset + 4)
-                .and_then(|piece| <[u8; 4]>::try_from(piece).ok())
-                .unwrap_or_default();
-            if self.table.get(hash(u32::from_le_bytes(piece))) == Some(&1) {
-                self.verify(window, at + offset, range.start, hit);
+            let word = word(rest.get(offset..).unwrap_or_default()) | SMALL;
+            if self.table.get(hash(word)) == Some(&1) {
+                self.verify(window, at + offset, word, &mut hit);
             }
         }
         for (byte, id) in &self.single {
             let other = byte.to_ascii_uppercase();
-            memchr::memchr2_iter(*byte, other, window).for_each(|place| hit(*id, range.start + place));
+            memchr::memchr2_iter(*byte, other, window).for_each(|place| hit(*id, place));
         }
     }
 
-    /// A bit for each of the first eight places where a piece may begin.
+    /// Whether a piece may begin at one of the first eight places.
     #[inline]
-    fn eight(&self, chunk: &[u8; 16]) -> u32 {
+    fn has_any(&self, chunk: &[u8; 16]) -> bool {
         let [a, b, c, d, e, f, g, h, i, j, k, ..] = *chunk;
-        let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let high = u64::from_le_bytes([d, e, f, g, h, i, j, k]);
-        let look = |word: u64, shift: u32, bit: u32| {
-            #[expect(clippy::cast_possible_truncation, reason = "three bytes are wanted")]
-            #[expect(clippy::indexing_slicing, reason = "a hash has sixteen bits, the table as many entries")]
-            {
-                u32::from(self.table[hash((word >> shift) as u32)]) << bit
-            }
-        };
-        look(low, 0, 0)
-            | look(low, 8, 1)
-            | look(low, 16, 2)
-            | look(low, 24, 3)
-            | look(low, 32, 4)
-            | look(low, 40, 5)
-            | look(high, 24, 6)
-            | look(high, 32, 7)
+        let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]) | SMALL;
+        let high = u64::from_le_bytes([d, e, f, g, h, i, j, k]) | SMALL;
+        #[expect(clippy::indexing_slicing, reason = "a hash has sixteen bits, the table as many entries")]
+        let look = |word: u64| self.table[hash(word)];
+        let first = look(low) | look(low >> 8) | look(low >> 16) | look(low >> 24);
+        let second = look(low >> 32) | look(low >> 40) | look(high >> 24) | look(high >> 32);
+        first | second != 0
     }
 
-    /// Compares the keywords that may have their piece at `place`.
+    /// The keywords that have their pieces at one of eight places.
     #[inline(never)]
-    fn verify(&self, window: &[u8], place: usize, base: usize, hit: &mut impl FnMut(KeywordId, usize)) {
-        let piece = window.get(place..).unwrap_or_default();
-        let mut bytes = [0; 4];
-        bytes.iter_mut().zip(piece.iter().take(PIECE)).for_each(|(to, from)| *to = *from);
-        let mut next = self.heads.get(hash(u32::from_le_bytes(bytes))).copied().unwrap_or(0);
+    fn eight(&self, window: &[u8], at: usize, chunk: &[u8; 16], hit: &mut impl FnMut(KeywordId, usize)) {
+        let chunk = u128::from_le_bytes(*chunk);
+        for place in 0..8 {
+            #[expect(clippy::cast_possible_truncation, reason = "eight bytes are wanted")]
+            let word = (chunk >> (8 * place)) as u64 | SMALL;
+            if self.table.get(hash(word)) == Some(&1) {
+                self.verify(window, at + place, word, hit);
+            }
+        }
+    }
+
+    /// Compares the keywords that may have their piece at `place`, where `word` is.
+    #[inline]
+    fn verify(&self, window: &[u8], place: usize, word: u64, hit: &mut impl FnMut(KeywordId, usize)) {
+        let mut next = self.heads.get(hash(word)).copied().unwrap_or(0);
         while next != 0 {
             let Some(candidate) = self.candidates.get(usize::from(next) - 1) else { return };
             next = candidate.next;
-            let Some(start) = place.checked_sub(usize::from(candidate.offset)) else { continue };
-            let keyword = self.keyword(candidate.keyword);
-            let there = window.get(start..start + keyword.len());
-            if there.is_some_and(|there| there.eq_ignore_ascii_case(keyword)) {
-                hit(candidate.keyword, base + start);
+            if word & candidate.mask != candidate.word {
+                continue;
             }
+            let start = if candidate.offset < 0 {
+                let is_word =
+                    window.get(place).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+                Some(place + 1).filter(|_| !is_word)
+            } else {
+                place.checked_sub(usize::from(candidate.offset.unsigned_abs()))
+            };
+            if let Some(start) = start {
+                self.compare(window, start, candidate.keyword, hit);
+            }
+        }
+    }
+
+    fn compare(&self, window: &[u8], start: usize, id: KeywordId, hit: &mut impl FnMut(KeywordId, usize)) {
+        let Some(keyword) = self.keywords.get(id as usize) else { return };
+        let there = window.get(start..start + keyword.len());
+        if there.is_some_and(|there| there.eq_ignore_ascii_case(keyword)) {
+            hit(id, start);
         }
     }
 }
 
-/// Of the three low bytes. Bit 5 is set in all of them, so that letters of both cases are the same.
+/// The first eight bytes, or what there is of them.
+fn word(bytes: &[u8]) -> u64 {
+    if let Some(eight) = bytes.first_chunk() {
+        return u64::from_le_bytes(*eight);
+    }
+    bytes.iter().take(8).rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// Of the three low bytes: what is above them goes beyond the top.
 #[inline]
-fn hash(piece: u32) -> usize {
-    (((piece | 0x0020_2020) & 0x00ff_ffff).wrapping_mul(0x9e37_79b1) >> 16) as usize
+#[expect(clippy::cast_possible_truncation, reason = "three bytes are wanted")]
+fn hash(word: u64) -> usize {
+    ((word as u32).wrapping_mul(0x9e37_79b1 << 8) >> 16) as usize
 }
 
 /// About how often a byte stands in program text, in units without meaning.
@@ -206,7 +256,8 @@ mod tests {
     use super::*;
 
     fn found(keywords: &[&str], text: &[u8], range: Range<usize>) -> Vec<(u32, usize)> {
-        let (filter, _) = Prefilter::new(keywords.iter().copied());
+        let keywords = keywords.iter().map(|keyword| (*keyword, Standing::Anywhere));
+        let (filter, _) = Prefilter::new(keywords);
         let mut hits = Vec::new();
         filter.hits(text, range, &mut |keyword, at| hits.push((keyword, at)));
         hits.sort_unstable();
@@ -265,5 +316,20 @@ mod tests {
     fn letters_beside_the_alphabet_do_not_fold() {
         let text = b"a`b a@B \x7fx\x7f _X_";
         assert_eq!(found(&["a@b", "_x_"], text, 0..text.len()), [(0, 4), (1, 12)]);
+    }
+
+    #[test]
+    fn a_keyword_can_be_wanted_at_the_beginning_of_words_alone() {
+        let (filter, _) = Prefilter::new([("ey", Standing::AtWordStart)].into_iter());
+        let text = b"ey key (EY _ey \xffey @ey `ey 9ey\x05ey\x1feyey";
+        let mut hits = Vec::new();
+        filter.hits(text, 0..text.len(), &mut |_, at| hits.push(at));
+        assert_eq!(hits, [0, 8, 16, 20, 24, 31, 34]);
+        hits.clear();
+        filter.hits(text, 8..18, &mut |_, at| hits.push(at));
+        assert_eq!(hits, [8, 16]);
+        hits.clear();
+        filter.hits(text, 5..9, &mut |_, at| hits.push(at));
+        assert_eq!(hits, [] as [usize; 0]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::raw::{self, Reader};
 use super::{GITLEAKS_VERSION, Problem, RULES_MAX, Reading, Wanted, Weight};
-use crate::filter::Filter;
+use crate::filter::{Filter, FilterError};
 use crate::pattern::{Pattern, PatternError};
 use crate::rule::{
     Allowlist, Condition, Origin, Required, Rule, RuleSet, SPECIFICITY_USUAL, Severity, Target,
@@ -120,7 +120,7 @@ impl Resolver<'_> {
 
     fn global_filter(&mut self, source: Option<&str>, file: &Arc<str>, key: &str) -> Option<Filter> {
         let source = source.filter(|source| !source.trim().is_empty())?;
-        match Filter::new(source) {
+        match self.filter(source) {
             Ok(filter) => Some(filter),
             Err(error) => {
                 let what = format!("the {key} is left out: {error}");
@@ -245,7 +245,7 @@ impl Resolver<'_> {
         if source.trim().is_empty() {
             return None;
         }
-        match Filter::new(source) {
+        match self.filter(source) {
             Ok(filter) => Some(filter),
             Err(error) => {
                 let what = format!("its filter is left out: {error}");
@@ -274,6 +274,13 @@ impl Resolver<'_> {
         match self.reading {
             Reading::Checked => Pattern::new(source),
             Reading::Trusted => Ok(Pattern::trusted(source)),
+        }
+    }
+
+    fn filter(&self, source: &str) -> Result<Filter, FilterError> {
+        match self.reading {
+            Reading::Checked => Filter::new(source),
+            Reading::Trusted => Ok(Filter::trusted(source)),
         }
     }
 

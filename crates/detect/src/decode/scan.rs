@@ -93,15 +93,20 @@ impl<'t> Scanner<'t> {
 
     /// The next run of at least [`BASE64_MIN`] characters of base64 from `at` on.
     fn next_run(&self, at: usize) -> Option<Range<usize>> {
-        // A run that begins at `at` or later covers two probes in a row.
+        // A run that begins at `at` or later covers two probes in a row, and all that is between them.
         let mut probe = at + STRIDE - 1;
-        loop {
-            if !is_base64(*self.text.get(probe)?) {
+        while let Some(between) = self.text.get(probe..).and_then(|rest| rest.first_chunk::<9>()) {
+            let is_in = |offset: usize| between.get(offset).is_some_and(|byte| is_base64(*byte));
+            if !is_in(0) {
                 probe += STRIDE;
                 continue;
             }
-            if !self.text.get(probe + STRIDE).is_some_and(|byte| is_base64(*byte)) {
+            if !is_in(STRIDE) {
                 probe += 2 * STRIDE;
+                continue;
+            }
+            if !(is_in(4) && is_in(2) && is_in(6) && between.iter().all(|byte| is_base64(*byte))) {
+                probe += STRIDE;
                 continue;
             }
             let head = self.text.get(at..probe).unwrap_or_default();
@@ -113,6 +118,7 @@ impl<'t> Scanner<'t> {
             }
             probe = end + STRIDE;
         }
+        None
     }
 
     /// The next escape from `at` on.
@@ -153,9 +159,24 @@ impl<'t> Scanner<'t> {
     }
 }
 
+#[inline]
 fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'/' | b'+' | b'-')
+    BASE64.get(usize::from(byte)).copied().unwrap_or(false)
 }
+
+/// Letters, digits and `_/+-`.
+static BASE64: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        #[expect(clippy::indexing_slicing, reason = "the compiler computes this")]
+        {
+            table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'/' | b'+' | b'-');
+        }
+        byte += 1;
+    }
+    table
+};
 
 fn are_digits(bytes: Option<&[u8]>) -> bool {
     bytes.is_some_and(|bytes| bytes.iter().all(|byte| nibble(*byte).is_some()))

@@ -13,11 +13,12 @@ pub use scratch::Scratch;
 
 use crate::decode::{self, Layer};
 use crate::filter::Subject;
-use crate::prefilter::Prefilter;
-use crate::window::Plan;
+use crate::prefilter::{Prefilter, Standing};
+use crate::window::{self, Plan};
 use crate::{Finding, Fragment, Rule, RuleSet};
 use allowlists::Joined;
 use judge::Judge;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -112,8 +113,7 @@ struct Matched {
 impl Detector {
     pub fn new(rules: RuleSet, options: Options) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(1);
-        let (prefilter, ids) =
-            Prefilter::new(rules.rules.iter().flat_map(|rule| rule.keywords.iter().map(String::as_str)));
+        let (prefilter, ids) = Prefilter::new(keywords(&rules).into_iter());
         let mut armed_by = vec![Vec::new(); prefilter.keyword_count()];
         let mut always = Vec::new();
         for (index, rule) in rules.rules.iter().enumerate() {
@@ -374,6 +374,24 @@ impl Detector {
             ids.map(|id| self.rules.index_of(id).unwrap_or(usize::MAX)).collect()
         })
     }
+}
+
+/// All keywords. The shortest ones stand everywhere: if all rules that they arm want them at the beginning of words, only
+/// those count.
+fn keywords(rules: &RuleSet) -> BTreeMap<&str, Standing> {
+    let mut keywords = BTreeMap::new();
+    for rule in &rules.rules {
+        let is_short = |keyword: &String| keyword.len() <= 2;
+        let begins_words = rule.keywords.iter().any(is_short)
+            && rule.regex.as_ref().is_some_and(|regex| window::begins_words(regex, &rule.keywords));
+        for keyword in &rule.keywords {
+            let standing =
+                if begins_words && is_short(keyword) { Standing::AtWordStart } else { Standing::Anywhere };
+            let known = keywords.entry(keyword.as_str()).or_insert(standing);
+            *known = standing.min(*known);
+        }
+    }
+    keywords
 }
 
 /// What changed with what is around it, without overlaps; the whole text if nothing is said.

@@ -7,6 +7,9 @@ use std::collections::HashMap;
 
 /// Drops findings that yield, and puts the others into the order of the text.
 pub(super) fn settle(findings: &mut Vec<Finding>, rules: &RuleSet, mode: Mode) {
+    if findings.len() < 2 {
+        return;
+    }
     let mut by_line: HashMap<u64, Vec<usize>> = HashMap::new();
     for (at, finding) in findings.iter().enumerate() {
         by_line.entry(finding.place.start_line).or_default().push(at);

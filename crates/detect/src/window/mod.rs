@@ -10,7 +10,7 @@ use regex_automata::hybrid::dfa::{Cache, Config, DFA};
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::literal::{ExtractKind, Extractor, Seq};
-use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind};
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind, Look};
 use std::ops::Range;
 
 /// Expressions whose `before` can be longer are searched for in the whole text.
@@ -64,6 +64,23 @@ impl Plan {
         let tail = located.offset.and_then(|offset| Some((automaton(&located.tail)?, offset)));
         Plan::Around(Box::new(Around { before: located.before, length, tail }))
     }
+}
+
+/// Whether each match has a keyword at the beginning of a word.
+pub(crate) fn begins_words(pattern: &Pattern, keywords: &[String]) -> bool {
+    let keywords: Vec<&[u8]> = keywords.iter().map(String::as_bytes).collect();
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let Some(hir) =
+        pattern.hir().filter(|_| keywords.iter().all(|keyword| keyword.first().is_some_and(is_word)))
+    else {
+        return false;
+    };
+    let mut parts = Vec::new();
+    flatten(hir, &mut parts);
+    let boundary = |part: &Hir| matches!(part.kind(), HirKind::Look(Look::WordAscii | Look::WordStartAscii));
+    let at = parts.iter().position(boundary).map_or(0, |at| at + 1);
+    let tail: Vec<Hir> = parts.iter().skip(at).map(fold).collect();
+    at > 0 && matches!(keyword_in_prefix(&tail, &keywords), Some((0, _)))
 }
 
 /// What is known of a rule while a text is gone through.

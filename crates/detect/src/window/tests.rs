@@ -97,3 +97,17 @@ fn long_texts_full_of_keywords_are_searched_in_time() {
         .filter_map(|hit| around.search(&pattern, text.as_bytes(), hit, &mut progress));
     assert_eq!(found.count(), 0);
 }
+
+#[test]
+fn some_expressions_have_their_keyword_at_the_beginning_of_words() {
+    let begins = |source: &str, keywords: &[&str]| {
+        let keywords: Vec<String> = keywords.iter().map(|keyword| (*keyword).to_owned()).collect();
+        begins_words(&Pattern::new(source).unwrap(), &keywords)
+    };
+    assert!(begins(r"\b(ey[a-z]{17,}\.)", &["ey"]));
+    assert!(begins(r"\b((?:hvs\.[\w-]{90,120}|s\.(?i:[a-z0-9]{24})))(?:x|$)", &["hvs.", "s."]));
+    assert!(!begins(r"(ey[a-z]{17,}\.)", &["ey"]));
+    assert!(!begins(r"\b(xey[a-z]{17,}\.)", &["ey"]));
+    assert!(!begins(r"\b([a-z]ey[a-z]{17,}\.)", &["ey"]));
+    assert!(!begins(r"\b(-s)", &["-s"]));
+}

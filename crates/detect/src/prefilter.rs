@@ -165,9 +165,7 @@ impl Prefilter {
     /// Whether a piece may begin at one of the first eight places.
     #[inline]
     fn has_any(&self, chunk: &[u8; 16]) -> bool {
-        let [a, b, c, d, e, f, g, h, i, j, k, ..] = *chunk;
-        let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]) | SMALL;
-        let high = u64::from_le_bytes([d, e, f, g, h, i, j, k]) | SMALL;
+        let [low, high] = words(chunk);
         #[expect(clippy::indexing_slicing, reason = "a hash has sixteen bits, the table as many entries")]
         let look = |word: u64| self.table[hash(word)];
         let first = look(low) | look(low >> 8) | look(low >> 16) | look(low >> 24);
@@ -179,12 +177,16 @@ impl Prefilter {
     #[inline(never)]
     fn eight(&self, window: &[u8], at: usize, chunk: &[u8; 16], hit: &mut impl FnMut(KeywordId, usize)) {
         let chunk = u128::from_le_bytes(*chunk);
+        #[expect(clippy::cast_possible_truncation, reason = "eight bytes are wanted")]
+        let word = |place: u32| (chunk >> (8 * place)) as u64 | SMALL;
+        let mut mask = 0_u32;
         for place in 0..8 {
-            #[expect(clippy::cast_possible_truncation, reason = "eight bytes are wanted")]
-            let word = (chunk >> (8 * place)) as u64 | SMALL;
-            if self.table.get(hash(word)) == Some(&1) {
-                self.verify(window, at + place, word, hit);
-            }
+            mask |= self.table.get(hash(word(place))).map_or(0, |there| u32::from(*there) << place);
+        }
+        while mask != 0 {
+            let place = mask.trailing_zeros();
+            mask &= mask - 1;
+            self.verify(window, at + place as usize, word(place), hit);
         }
     }
 
@@ -226,6 +228,14 @@ fn word(bytes: &[u8]) -> u64 {
         return u64::from_le_bytes(*eight);
     }
     bytes.iter().take(8).rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// The first eight bytes, and eight from the fourth on.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "eight bytes are wanted")]
+fn words(chunk: &[u8; 16]) -> [u64; 2] {
+    let chunk = u128::from_le_bytes(*chunk);
+    [chunk as u64 | SMALL, (chunk >> 24) as u64 | SMALL]
 }
 
 /// Of the three low bytes: what is above them goes beyond the top.

@@ -49,6 +49,9 @@ pub(crate) fn decode(
         if out.len() + decoded.len() > DECODED_BYTES_MAX {
             break;
         }
+        if segments.is_empty() {
+            out.reserve(text.len());
+        }
         out.extend_from_slice(text.get(copied..found.range.start).unwrap_or_default());
         let start = out.len();
         out.extend_from_slice(&decoded);

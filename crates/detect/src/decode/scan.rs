@@ -8,8 +8,10 @@ use std::ops::Range;
 
 const BASE64_MIN: usize = 16;
 const HEX_MIN: usize = 32;
-/// Half of [`BASE64_MIN`].
-const STRIDE: usize = 8;
+/// A quarter of [`BASE64_MIN`].
+const STRIDE: usize = 4;
+/// Eight probes.
+const BLOCK: usize = 8 * STRIDE;
 
 #[derive(Debug)]
 pub(super) struct Encoded {
@@ -93,32 +95,43 @@ impl<'t> Scanner<'t> {
 
     /// The next run of at least [`BASE64_MIN`] characters of base64 from `at` on.
     fn next_run(&self, at: usize) -> Option<Range<usize>> {
-        // A run that begins at `at` or later covers two probes in a row, and all that is between them.
-        let mut probe = at + STRIDE - 1;
-        while let Some(between) = self.text.get(probe..).and_then(|rest| rest.first_chunk::<9>()) {
-            let is_in = |offset: usize| between.get(offset).is_some_and(|byte| is_base64(*byte));
-            if !is_in(0) {
-                probe += STRIDE;
+        // A run that begins at `at` or later covers four probes in a row: bits of the probes, the newest on top.
+        let (mut base, mut probes) = (at + STRIDE - 1, 0_u32);
+        loop {
+            let block = self.text.get(base..).and_then(|rest| rest.first_chunk::<BLOCK>());
+            probes = match block {
+                Some(block) => {
+                    (0..8).fold(probes >> 8, |probes, probe| probes | is_in(block, probe) << (probe + 3))
+                }
+                None => self.last_probes(base, probes >> 8)?,
+            };
+            let four = probes & probes >> 1 & probes >> 2 & probes >> 3;
+            if four == 0 {
+                base += BLOCK;
                 continue;
             }
-            if !is_in(STRIDE) {
-                probe += 2 * STRIDE;
-                continue;
+            let inside = (base + four.trailing_zeros() as usize * STRIDE).saturating_sub(3 * STRIDE).max(at);
+            let run = self.run_around(inside, at);
+            if run.len() >= BASE64_MIN {
+                return Some(run);
             }
-            if !(is_in(4) && is_in(2) && is_in(6) && between.iter().all(|byte| is_base64(*byte))) {
-                probe += STRIDE;
-                continue;
-            }
-            let head = self.text.get(at..probe).unwrap_or_default();
-            let start = probe - head.iter().rev().take_while(|byte| is_base64(**byte)).count();
-            let rest = self.text.get(probe..).unwrap_or_default();
-            let end = probe + rest.iter().take_while(|byte| is_base64(**byte)).count();
-            if end - start >= BASE64_MIN {
-                return Some(start..end);
-            }
-            probe = end + STRIDE;
+            (base, probes) = (run.end + STRIDE, 0);
         }
-        None
+    }
+
+    /// Probes where less than a block is left; `None`: nothing is.
+    fn last_probes(&self, base: usize, before: u32) -> Option<u32> {
+        let rest = self.text.get(base..).filter(|rest| !rest.is_empty())?;
+        let probes = rest.iter().step_by(STRIDE).take(8).enumerate();
+        Some(probes.fold(before, |probes, (probe, byte)| probes | u32::from(is_base64(*byte)) << (probe + 3)))
+    }
+
+    /// All characters of base64 around a place, from `at` on.
+    fn run_around(&self, inside: usize, at: usize) -> Range<usize> {
+        let head = self.text.get(at..inside).unwrap_or_default();
+        let start = inside - head.iter().rev().take_while(|byte| is_base64(**byte)).count();
+        let rest = self.text.get(inside..).unwrap_or_default();
+        start..inside + rest.iter().take_while(|byte| is_base64(**byte)).count()
     }
 
     /// The next escape from `at` on.
@@ -157,6 +170,11 @@ impl<'t> Scanner<'t> {
         };
         *place = next.map(|next| from + next);
     }
+}
+
+#[inline]
+fn is_in(block: &[u8; BLOCK], probe: usize) -> u32 {
+    block.get(probe * STRIDE).map_or(0, |byte| u32::from(is_base64(*byte)))
 }
 
 #[inline]

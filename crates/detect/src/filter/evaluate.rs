@@ -13,6 +13,8 @@ enum Value<'a> {
     List(Vec<Value<'a>>),
 }
 
+/// A line without an end is looked at so far before and after a match.
+const LINE_BYTES_MAX: usize = 16 * 1024;
 /// What an expression makes may be so long.
 const TEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -114,7 +116,6 @@ impl<'a> Evaluator<'a> {
         #[expect(clippy::cast_precision_loss, reason = "places in a text are far below 2^52")]
         let number = |place: usize| Value::Number(place as f64);
         let text = |text: &'a [u8]| Value::Text(Cow::Borrowed(text));
-        let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
         match key {
             "secret" => text(subject.secret),
             "match" => text(subject.matched),
@@ -126,12 +127,14 @@ impl<'a> Evaluator<'a> {
             "match_start_idx" => number(subject.start),
             "match_end_idx" => number(subject.end),
             "match_line_start_idx" => {
-                let before = subject.text.get(..subject.start).unwrap_or_default();
-                number(before.iter().rposition(is_end).map_or(0, |at| at + 1))
+                let first = subject.start.saturating_sub(LINE_BYTES_MAX);
+                let before = subject.text.get(first..subject.start).unwrap_or_default();
+                number(memchr::memrchr2(b'\n', b'\r', before).map_or(first, |at| first + at + 1))
             }
             "match_line_end_idx" => {
-                let after = subject.text.get(subject.end..).unwrap_or_default();
-                number(after.iter().position(is_end).map_or(subject.text.len(), |at| subject.end + at))
+                let last = subject.text.len().min(subject.end.saturating_add(LINE_BYTES_MAX));
+                let after = subject.text.get(subject.end..last).unwrap_or_default();
+                number(memchr::memchr2(b'\n', b'\r', after).map_or(last, |at| subject.end + at))
             }
             _ => Value::Nothing,
         }

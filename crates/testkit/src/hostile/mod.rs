@@ -4,6 +4,8 @@
 
 use crate::SeededEntropy;
 
+#[cfg(feature = "detect")]
+pub mod detect;
 #[cfg(feature = "formats")]
 pub mod formats;
 #[cfg(feature = "scan")]

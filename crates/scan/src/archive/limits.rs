@@ -38,6 +38,8 @@ pub(super) enum Exceeded {
     Entries(u64),
     #[error("it unpacks to more than {0} times its size")]
     Ratio(u64),
+    #[error("a zip within another archive may have {0} bytes")]
+    InnerZip(u64),
 }
 
 /// What has come out of one archive on disk so far.

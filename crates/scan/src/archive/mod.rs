@@ -162,12 +162,17 @@ fn zip(inspector: &mut Inspector<'_>, head: &[u8], opened: Opened<'_>, within: &
     zip_members(inspector, rawzip::FileReader::from(file), size, within)
 }
 
+/// What an inner zip may take on disk while it is looked at.
+const INNER_ZIP_BYTES_MAX: u64 = 1 << 30;
+
 /// An inner zip that is longer than the buffer. The file has no name: nobody else can open it, and it is gone when the
 /// scan is, however that ends.
 fn spooled(head: &[u8], rest: &mut dyn Read) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;
     file.write_all(head)?;
-    io::copy(rest, &mut file)?;
+    if io::copy(&mut rest.take(INNER_ZIP_BYTES_MAX), &mut file)? == INNER_ZIP_BYTES_MAX {
+        return Err(io::Error::other(Exceeded::InnerZip(INNER_ZIP_BYTES_MAX)));
+    }
     file.rewind()?;
     Ok(file)
 }

@@ -40,7 +40,7 @@ pub(crate) fn decode(
     let mut segments = Vec::new();
     let mut copied = 0;
     let depth = layers.len() + 1;
-    for found in scan::encoded(text, mode) {
+    for found in encoded(text, mode, changed) {
         if changed.is_some_and(|changed| !touches(changed, &found.range)) {
             continue;
         }
@@ -63,6 +63,45 @@ pub(crate) fn decode(
     }
     out.extend_from_slice(text.get(copied..).unwrap_or_default());
     Some(Layer { text: out, segments, depth })
+}
+
+/// What may be encoded: in the whole text, or in the lines that changed: nothing encoded goes beyond a line, but
+/// for code points that stand one below the other.
+fn encoded(text: &[u8], mode: Mode, changed: Option<&[Range<usize>]>) -> Vec<scan::Encoded> {
+    let Some(changed) = changed else { return scan::encoded(text, mode) };
+    let mut found = Vec::new();
+    for lines in lines_around(text, changed) {
+        let of_lines = scan::encoded(text.get(lines.clone()).unwrap_or_default(), mode);
+        found.extend(of_lines.into_iter().map(|one| scan::Encoded {
+            range: one.range.start + lines.start..one.range.end + lines.start,
+            ..one
+        }));
+    }
+    found
+}
+
+/// The whole lines that meet the ranges, without overlaps. Of a line that is very long only what is near.
+fn lines_around(text: &[u8], ranges: &[Range<usize>]) -> Vec<Range<usize>> {
+    const NEAR_BYTES: usize = 64 * 1024;
+    let mut lines: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        let known = lines.last().map_or(0, |last| last.end);
+        if range.end < known {
+            continue;
+        }
+        let least = range.start.saturating_sub(NEAR_BYTES).max(known).min(text.len());
+        let before = text.get(least..range.start.max(least)).unwrap_or_default();
+        let start = memchr::memrchr(b'\n', before).map_or(least, |at| least + at + 1);
+        let most = range.end.saturating_add(NEAR_BYTES).min(text.len());
+        let after = text.get(range.end..most).unwrap_or_default();
+        let end = memchr::memchr(b'\n', after).map_or(most, |at| range.end + at + 1);
+        match lines.last_mut() {
+            // What follows closely is one piece with what came before.
+            Some(last) if start <= last.end => last.end = last.end.max(end),
+            _ => lines.push(start..end),
+        }
+    }
+    lines
 }
 
 /// Whether a range meets one of the sorted ranges, or borders on it.

@@ -110,3 +110,31 @@ fn places_are_those_of_the_encoded_text() {
     assert_eq!(&text[layer.original(&range, &[])], inner);
     assert_eq!(layer.touched(&range)[0].kinds.names().collect::<Vec<_>>(), ["base64"]);
 }
+
+#[test]
+fn in_changed_lines_the_same_is_found_as_in_the_whole_text() {
+    let lines = [
+        "a c2VjcmV0LXZhbHVlLTEy b",
+        "nothing",
+        "k=7365637265742d76616c75652d3132333435 x YzJWamNtVjBMWFpoYkhWbExURXlNelE9",
+        "q=%73%65cret and %61",
+        r"\u0073\u0065\\u0063",
+        "&#x73;&#x65;&#99; c2VjcmV0LXZhbHVlLTEyMw==",
+    ];
+    let text = lines.join("\n").repeat(2);
+    let whole = decode(text.as_bytes(), &[], Mode::Native, None).unwrap();
+    for start in 0..text.len() {
+        for length in [1, 30, 100] {
+            let changed = start..(start + length).min(text.len());
+            let touched =
+                |range: &std::ops::Range<usize>| range.start <= changed.end && changed.start <= range.end;
+            let expected: Vec<_> =
+                whole.segments.iter().map(|segment| segment.original.clone()).filter(touched).collect();
+            let found = decode(text.as_bytes(), &[], Mode::Native, Some(std::slice::from_ref(&changed)));
+            let found = found.map_or(Vec::new(), |layer| {
+                layer.segments.iter().map(|segment| segment.original.clone()).collect()
+            });
+            assert_eq!(found, expected, "{changed:?}");
+        }
+    }
+}

@@ -101,6 +101,12 @@ impl Progress {
 }
 
 impl Around {
+    /// Where a match that contains the keyword at `hit` can be.
+    pub(crate) fn reach(&self, hit: usize) -> Range<usize> {
+        let end = self.length.map_or(usize::MAX, |length| hit.saturating_add(length));
+        hit.saturating_sub(self.before)..end
+    }
+
     /// The next match after [`Progress::from`], if it contains the keyword at `hit` (or, of an expression without an end, begins later).
     /// Keywords are to be given in their order.
     pub(crate) fn search(

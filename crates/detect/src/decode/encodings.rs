@@ -58,7 +58,7 @@ pub(super) fn decode(encoding: Encoding, encoded: &[u8], mode: Mode) -> Option<V
     decoded.filter(|decoded| !decoded.is_empty())
 }
 
-fn is_printable(byte: u8) -> bool {
+pub(super) fn is_printable(byte: u8) -> bool {
     byte > 0x08 && byte < 0x7f
 }
 
@@ -176,7 +176,7 @@ fn base64(encoded: &[u8], mode: Mode) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-fn sextet(byte: u8) -> Option<u8> {
+pub(super) fn sextet(byte: u8) -> Option<u8> {
     match byte {
         b'A'..=b'Z' => Some(byte - b'A'),
         b'a'..=b'z' => Some(byte - b'a' + 26),

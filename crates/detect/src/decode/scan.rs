@@ -2,7 +2,7 @@
 //! `%XX(.*%XX)?`, then `(U+XXXX\s)+` or `(\\?\uXXXX)+`, then `[0-9A-Fa-f]{32,}`, then `[\w/+-]{16,}={0,2}`,
 //! leftmost first; but made for texts in which next to nothing is.
 
-use super::encodings::{Encoding, nibble};
+use super::encodings::{Encoding, is_printable, nibble, sextet};
 use crate::Mode;
 use std::ops::Range;
 
@@ -22,9 +22,6 @@ pub(super) struct Encoded {
 /// What may be encoded, without what touches something of higher precedence.
 pub(super) fn encoded(text: &[u8], mode: Mode) -> Vec<Encoded> {
     let all = Scanner::new(text, mode).all();
-    if all.len() == 1 {
-        return all;
-    }
     let touch = |one: &Encoded, other: &Encoded| {
         other.range.start <= one.range.end && other.range.end >= one.range.start
     };
@@ -71,7 +68,9 @@ impl<'t> Scanner<'t> {
             let next = if is_run_first { run.clone().map(|run| self.take_run(run)) } else { escape.take() };
             let Some(next) = next else { return found };
             let end = next.range.end;
-            found.push(next);
+            if next.encoding != Encoding::Base64 || begins_printable(self.text, next.range.start) {
+                found.push(next);
+            }
             if !is_run_first || escape.as_ref().is_some_and(|escape| escape.range.start < end) {
                 escape = self.next_escape(end);
             }
@@ -105,17 +104,19 @@ impl<'t> Scanner<'t> {
                 }
                 None => self.last_probes(base, probes >> 8)?,
             };
-            let four = probes & probes >> 1 & probes >> 2 & probes >> 3;
-            if four == 0 {
-                base += BLOCK;
-                continue;
+            let mut four = probes & probes >> 1 & probes >> 2 & probes >> 3;
+            while four != 0 {
+                let inside =
+                    (base + four.trailing_zeros() as usize * STRIDE).saturating_sub(3 * STRIDE).max(at);
+                let run = self.run_around(inside, at);
+                if run.len() >= BASE64_MIN {
+                    return Some(run);
+                }
+                // Of probes that the run has not reached another one may be made.
+                let reached = (run.end + 3 * STRIDE).saturating_sub(base).div_ceil(STRIDE);
+                four = if reached < 32 { four & (u32::MAX << reached) } else { 0 };
             }
-            let inside = (base + four.trailing_zeros() as usize * STRIDE).saturating_sub(3 * STRIDE).max(at);
-            let run = self.run_around(inside, at);
-            if run.len() >= BASE64_MIN {
-                return Some(run);
-            }
-            (base, probes) = (run.end + STRIDE, 0);
+            base += BLOCK;
         }
     }
 
@@ -170,6 +171,14 @@ impl<'t> Scanner<'t> {
         };
         *place = next.map(|next| from + next);
     }
+}
+
+/// Whether the first four characters of base64 are three printable ones: of names in programs, hardly any are.
+fn begins_printable(text: &[u8], start: usize) -> bool {
+    let group = text.get(start..start + 4).unwrap_or_default();
+    let bits = group.iter().fold(0_u32, |bits, byte| bits << 6 | u32::from(sextet(*byte).unwrap_or(0)));
+    let [_, bytes @ ..] = bits.to_be_bytes();
+    bytes.into_iter().all(is_printable)
 }
 
 #[inline]

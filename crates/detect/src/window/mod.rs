@@ -17,6 +17,8 @@ use std::ops::Range;
 const BEFORE_MAX: usize = 4096;
 /// Of an expression longer than that the end of its matches is not known beforehand.
 const LENGTH_MAX: usize = 64 * 1024;
+/// What an automaton may hold in memory, for each thread; it begins anew when that is full.
+const CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// So many bytes after a keyword are looked at before the whole expression is.
 const TAIL_BYTES_MAX: usize = 256;
 /// Parts of an expression that are looked at for a keyword.
@@ -181,10 +183,7 @@ fn automaton(hir: &Hir) -> Option<DFA> {
         .which_captures(WhichCaptures::None)
         .nfa_size_limit(Some(32 * 1024 * 1024));
     let nfa = NFA::compiler().configure(config).build_from_hir(hir).ok()?;
-    let config = Config::new()
-        .cache_capacity(1024 * 1024)
-        .skip_cache_capacity_check(true)
-        .minimum_cache_clear_count(Some(8));
+    let config = Config::new().cache_capacity(CACHE_BYTES_MAX).skip_cache_capacity_check(true);
     DFA::builder().configure(config).build_from_nfa(nfa).ok()
 }
 

@@ -13,6 +13,7 @@ pub use scratch::Scratch;
 
 use crate::decode::{self, Layer};
 use crate::filter::Subject;
+use crate::known::{Matcher, RULE_ID, findings};
 use crate::prefilter::{Prefilter, Standing};
 use crate::window::{self, Plan};
 use crate::{Finding, Fragment, Rule, RuleSet};
@@ -20,8 +21,8 @@ use allowlists::Joined;
 use judge::Judge;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Around what changed, keywords are looked for so far: a match that has its keyword farther away was there before.
 const CONTEXT_BYTES: usize = 1024;
@@ -67,6 +68,8 @@ pub struct Options {
     pub megabytes_max: usize,
     /// Paths that are not looked at: the configuration itself, a baseline.
     pub skipped_paths: Vec<String>,
+    /// Values to find exactly, beside what rules find.
+    pub known: Vec<Arc<Matcher>>,
 }
 
 /// Whose behaviour.
@@ -95,6 +98,7 @@ impl Options {
             inline_ignores: InlineIgnores::Honoured,
             megabytes_max: 0,
             skipped_paths: Vec::new(),
+            known: Vec::new(),
         }
     }
 
@@ -111,12 +115,18 @@ struct Matched {
 }
 
 impl Detector {
-    pub fn new(rules: RuleSet, options: Options) -> Self {
+    pub fn new(mut rules: RuleSet, options: Options) -> Self {
+        if !options.known.is_empty() {
+            findings::add_rule(&mut rules);
+        }
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let (prefilter, ids) = Prefilter::new(keywords(&rules).into_iter());
         let mut armed_by = vec![Vec::new(); prefilter.keyword_count()];
         let mut always = Vec::new();
         for (index, rule) in rules.rules.iter().enumerate() {
+            if rule.id == RULE_ID {
+                continue;
+            }
             // An empty keyword stands in every text; one that did not fit may.
             let known = |keyword: &String| ids.contains_key(keyword.as_str());
             if rule.keywords.is_empty() || !rule.keywords.iter().all(known) {
@@ -186,7 +196,16 @@ impl Detector {
             layers.push(layer);
         }
         yielding::settle(&mut findings, &self.rules, self.options.mode);
+        findings.extend(self.known_values(fragment));
         findings
+    }
+
+    /// What [`Options::known`] finds in a fragment.
+    fn known_values(&self, fragment: &Fragment<'_>) -> Vec<Finding> {
+        match self.rules.index_of(RULE_ID).filter(|_| !self.options.known.is_empty()) {
+            Some(rule) => findings::findings(&self.options.known, fragment, rule),
+            None => Vec::new(),
+        }
     }
 
     fn decode(&self, fragment: &Fragment<'_>, layers: &[Layer]) -> Option<Layer> {

@@ -67,7 +67,7 @@ fn alphabet_bits(value: &[u8]) -> f64 {
     f64::from(size.max(2)).log2()
 }
 
-fn shannon(value: &[u8]) -> f64 {
+pub(super) fn shannon(value: &[u8]) -> f64 {
     let mut counts = [0_u32; 256];
     for byte in value {
         if let Some(count) = counts.get_mut(usize::from(*byte)) {

@@ -8,11 +8,13 @@
 //! [`BITS_MIN`] bits cannot be guessed is not taken into it, and [`Builder::add`] says so.
 
 mod file;
+pub(crate) mod findings;
 mod guess;
 mod layers;
 mod search;
 
 pub use file::{BYTES_MAX, FileError};
+pub use findings::RULE_ID;
 pub use search::{Hit, Matcher};
 
 use hmac::{Hmac, KeyInit, Mac};

@@ -151,3 +151,20 @@ fn files_that_are_no_index() {
         assert!(Index::from_bytes(&good.as_bytes()[..end]).is_err());
     }
 }
+
+#[test]
+fn a_detector_finds_known_values_beside_its_rules() {
+    let matcher = std::sync::Arc::new(Matcher::new(index()));
+    let options = crate::Options { known: vec![matcher], ..crate::Options::native() };
+    let detector = crate::Detector::new(crate::RuleSet::default(), options);
+    let text = format!("first\n  token: {TOKEN}\n");
+    let found =
+        detector.scan(&crate::Fragment::whole(text.as_bytes(), "a.yaml"), &mut crate::Scratch::default());
+    let [finding] = found.as_slice() else { panic!("{}", found.len()) };
+    assert_eq!(detector.rules().rule(finding.rule).unwrap().id, RULE_ID);
+    assert_eq!((finding.place.start_line, finding.place.start_column, finding.place.end_column), (2, 10, 33));
+    assert!(finding.notes[0].starts_with("TOKEN version 3 (test, "), "{}", finding.notes[0]);
+    let first = std::iter::once(0..3).collect::<Vec<_>>();
+    let unchanged = crate::Fragment { changed: Some(&first), ..crate::Fragment::whole(text.as_bytes(), "") };
+    assert!(detector.scan(&unchanged, &mut crate::Scratch::default()).is_empty());
+}

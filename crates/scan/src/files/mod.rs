@@ -182,7 +182,7 @@ fn inspect_path(
 }
 
 /// A path for people and rules: with `/`, without `./` before it. Bytes that are no UTF-8 become U+FFFD.
-fn shown_path(path: &Path) -> String {
+pub fn shown_path(path: &Path) -> String {
     let mut text = path.to_string_lossy().into_owned();
     if std::path::MAIN_SEPARATOR == '\\' {
         text = text.replace('\\', "/");

@@ -230,7 +230,8 @@ impl Reporter<'_, '_> {
         head: Option<ObjectId>,
         sink: Sink<'_>,
     ) -> Result<ControlFlow<()>, Error> {
-        let path = self.history.repository.git_dir.join("index");
+        let usual = || self.history.repository.git_dir.join("index");
+        let path = self.history.options.index_file.clone().unwrap_or_else(usual);
         let staged = match read_index(&path, self.history)? {
             Some((files, written)) => (files, written),
             None => return Ok(ControlFlow::Continue(())),

@@ -21,6 +21,8 @@ pub struct GitOptions {
     pub content: ContentOptions,
     pub threads: usize,
     pub object_directories: ObjectDirectories,
+    /// The index, if not where it usually is: what git tells a hook in `GIT_INDEX_FILE`.
+    pub index_file: Option<std::path::PathBuf>,
     pub submodules: Submodules,
     pub verification: Verification,
     /// What was looked at is kept, and not looked at again. For scans of everything, without ranges and dates.
@@ -65,6 +67,7 @@ impl Default for GitOptions {
             content: ContentOptions::default(),
             threads: 2,
             object_directories: ObjectDirectories::default(),
+            index_file: None,
             submodules: Submodules::Named,
             verification: Verification::Checksums,
             incremental: None,

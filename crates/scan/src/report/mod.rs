@@ -13,6 +13,7 @@ mod template;
 
 use crate::located::{Located, Statistics};
 pub(crate) use record::Record;
+pub use record::date as date_of;
 pub use redaction::Redaction;
 use std::io::{self, Write};
 use strongroom_detect::{Confidence, RuleSet};

@@ -54,7 +54,7 @@ impl<'a> Record<'a> {
 }
 
 /// The author's time.
-pub(super) fn date(commit: &Commit) -> String {
+pub fn date(commit: &Commit) -> String {
     Timestamp::from_second(commit.seconds).map_or_else(|_| String::new(), |time| time.to_string())
 }
 

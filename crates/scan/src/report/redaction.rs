@@ -13,7 +13,7 @@ impl Redaction {
     pub const WHOLE: Self = Self::Percent(100);
 
     /// What stands in a report instead of the secret.
-    pub(super) fn secret(self, secret: &[u8]) -> SecretBytes {
+    pub fn secret(self, secret: &[u8]) -> SecretBytes {
         SecretBytes::new(match self {
             Self::Revealed | Self::Percent(0) => secret.to_vec(),
             Self::Percent(100..) => b"REDACTED".to_vec(),
@@ -26,7 +26,7 @@ impl Redaction {
     }
 
     /// What stands instead of a text with the secret in it, as often as it is.
-    pub(super) fn around(self, text: &[u8], secret: &[u8]) -> SecretBytes {
+    pub fn around(self, text: &[u8], secret: &[u8]) -> SecretBytes {
         if matches!(self, Self::Revealed | Self::Percent(0)) {
             return SecretBytes::new(text.to_vec());
         }

@@ -2,6 +2,7 @@
 
 use crate::commands;
 use crate::server::ServerArgs;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -59,8 +60,9 @@ pub struct Globals {
     #[arg(long, global = true, value_name = "NAME=VALUE", hide_short_help = true)]
     pub header: Vec<String>,
     /// How answers are printed [env: STRONGROOM_FORMAT, VAULT_FORMAT]
-    #[arg(long, global = true, value_enum)]
-    pub format: Option<Format>,
+    // A text, as `scan` has forms of its own under this name.
+    #[arg(long, global = true, value_parser = formats())]
+    pub format: Option<String>,
     /// Print this one field of the answer, as it is
     #[arg(long, global = true, value_name = "NAME")]
     pub field: Option<String>,
@@ -113,6 +115,11 @@ pub enum Format {
     Raw,
 }
 
+/// The names of `Format`, as a text.
+fn formats() -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::new(Format::value_variants().iter().filter_map(ValueEnum::to_possible_value))
+}
+
 #[derive(Subcommand)]
 pub enum Command {
     /// Run a program with secrets as environment variables
@@ -145,9 +152,11 @@ pub enum Command {
     Generate(commands::project::generate::GenerateArgs),
     /// What stands between this project and its secrets
     Doctor(commands::project::doctor::DoctorArgs),
-    /// Keep values out of the repository
+    /// Look for secrets where they should not be: files, histories, archives, streams
+    Scan(Box<commands::scan::arguments::ScanArgs>),
+    /// Keep secrets out of the repository: hooks, jobs, .gitignore
     #[command(subcommand)]
-    Guard(commands::project::guard::GuardCommand),
+    Guard(commands::guard::GuardCommand),
     /// Let this project's manifest reach hosts and run commands
     Trust(commands::project::guard::TrustArgs),
     /// Print what puts a project's values into a shell while one is in its folder
@@ -175,8 +184,9 @@ pub enum Command {
     Patch(commands::generic::PatchArgs),
     /// List the project's secrets, or what is below a path of the API
     List(commands::generic::ListArgs),
-    /// List everything below a path of the API, at all depths
-    Scan(commands::generic::PathArgs),
+    /// List everything below a path of the API, at all depths: `scan` of the persona vault
+    #[command(hide = true)]
+    ScanPath(commands::generic::PathArgs),
     /// Delete at a path of the API
     Delete(commands::generic::DeleteArgs),
     /// Open a wrapped answer

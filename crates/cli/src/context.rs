@@ -33,7 +33,9 @@ pub struct ProjectSettings<'a> {
 impl Context {
     pub fn new(face: Face, globals: Globals, environment: Environment) -> Result<Self, Failure> {
         let json = globals.project.json.then_some(Format::Json);
-        let format = match (globals.format.or(json), environment.setting("FORMAT")) {
+        // What is none of these is a form of a scan's report: the definition lets nothing else through.
+        let named = globals.format.as_deref().and_then(|name| Format::from_str(name, true).ok());
+        let format = match (named.or(json), environment.setting("FORMAT")) {
             (Some(format), _) => format,
             (None, Some(name)) => Format::from_str(name, true).map_err(|_| {
                 Failure::usage(format!("the format {name:?} from the environment is none of ours"))
@@ -76,6 +78,11 @@ impl Context {
             offline: switch(flags.offline, "STRONGROOM_OFFLINE"),
             locked: switch(flags.locked, "STRONGROOM_LOCKED"),
         }
+    }
+
+    /// Whether JSON was asked for, by a flag or in the environment.
+    pub fn wants_json(&self) -> bool {
+        self.output.format == Format::Json
     }
 
     /// Whether a person can be asked.

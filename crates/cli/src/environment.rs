@@ -63,6 +63,11 @@ impl Environment {
         self.values.get(name)
     }
 
+    /// The names of all variables.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
     /// `STRONGROOM_name`, else `VAULT_name`. An empty variable counts as unset.
     pub fn setting(&self, name: &str) -> Option<&str> {
         let ours = self.named(&format!("STRONGROOM_{name}"));

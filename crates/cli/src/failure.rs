@@ -199,6 +199,11 @@ impl Failure {
         if self.kind == Kind::Quiet { 141 } else { self.exit_code.unwrap_or(other) }
     }
 
+    /// The message on one line, without what else is known.
+    pub fn message(&self) -> String {
+        one_line(&self.message)
+    }
+
     /// As sops says it: the message, and what was tried.
     pub fn sops_text(&self) -> String {
         if self.kind == Kind::Quiet {

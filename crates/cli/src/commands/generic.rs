@@ -47,6 +47,9 @@ pub struct PatchArgs {
 pub struct ListArgs {
     /// A path of the API; without it: the secrets of the project
     path: Option<String>,
+    /// Everything below the path, at all depths
+    #[arg(long, requires = "path")]
+    recursive: bool,
     #[command(flatten)]
     paging: Paging,
     #[command(flatten)]
@@ -143,6 +146,7 @@ pub fn written(
 
 pub fn list(context: &Context, args: &ListArgs) -> Result<ExitCode, Failure> {
     match &args.path {
+        Some(path) if args.recursive => enumerate(context, path, &args.paging, Client::scan, "scanning"),
         Some(path) => enumerate(context, path, &args.paging, Client::list, "listing"),
         None if context.output.face == Face::Vault => Err(Failure::usage("which path?")),
         None => super::project::list::run(context, &args.project),

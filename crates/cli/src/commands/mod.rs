@@ -4,6 +4,7 @@ pub mod audit;
 pub mod collection;
 pub mod dotenv;
 pub mod generic;
+pub mod guard;
 pub mod kv;
 pub mod lease;
 pub mod login;
@@ -14,6 +15,7 @@ pub mod operator;
 pub mod policy;
 pub mod project;
 pub mod run;
+pub mod scan;
 pub mod sops;
 pub mod status;
 pub mod token;
@@ -43,7 +45,8 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Lock(args) => project::lock::run(context, &args),
         Command::Generate(args) => project::generate::run(context, &args),
         Command::Doctor(args) => project::doctor::run(context, &args),
-        Command::Guard(command) => project::guard::guard(context, &command),
+        Command::Guard(command) => guard::run(context, &command),
+        Command::Scan(args) => scan::run(context, &args),
         Command::Hook(args) => project::hook::run(context, &args),
         Command::HookEnv(args) => project::hook::hook_env(context, &args),
         Command::Trust(args) => project::guard::trust(context, &args),
@@ -55,7 +58,7 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Write(args) => generic::write(context, &args),
         Command::Patch(args) => generic::patch(context, &args),
         Command::List(args) => generic::list(context, &args),
-        Command::Scan(args) => generic::scan(context, &args),
+        Command::ScanPath(args) => generic::scan(context, &args),
         Command::Delete(args) => generic::delete(context, &args),
         Command::Unwrap(args) => generic::unwrap(context, &args),
         Command::PathHelp(args) => generic::path_help(context, &args),

@@ -5,7 +5,10 @@
 //! messages and exit codes follow the tool. A **program** (`dotenv`) has a command line of its own: it gets the
 //! words as they are, and answers with an exit code. Each is a file or folder here, and a row in `recognise`.
 
+mod detect_secrets;
 mod dotenv;
+mod git_secrets;
+mod gitleaks;
 mod sops;
 pub mod vault;
 
@@ -36,7 +39,14 @@ pub struct Program {
     pub run: fn(&[OsString], &Environment) -> ExitCode,
 }
 
-const PROGRAMS: &[Program] = &[dotenv::PROGRAM, sops::PROGRAM];
+const PROGRAMS: &[Program] = &[
+    detect_secrets::PROGRAM,
+    detect_secrets::HOOK,
+    dotenv::PROGRAM,
+    git_secrets::PROGRAM,
+    gitleaks::PROGRAM,
+    sops::PROGRAM,
+];
 
 /// The persona by the program's own name, or by a leading `--persona=NAME`, which is removed.
 pub fn recognise(mut words: Vec<OsString>) -> (Persona, Vec<OsString>) {

@@ -28,6 +28,9 @@ pub fn translate(definition: &Command, words: Vec<OsString>) -> Vec<OsString> {
         } else if bytes.len() > 1 && bytes.starts_with(b"-") {
             translated.extend(flag(&chain, bytes, &mut words));
         } else {
+            // Our own `scan` looks for leaks.
+            let is_verb = may_descend && chain.len() == 1;
+            let word = if is_verb && bytes == b"scan" { OsString::from("scan-path") } else { word };
             let next =
                 chain.last().and_then(|command| command.find_subcommand(&word)).filter(|_| may_descend);
             match next {
@@ -129,6 +132,8 @@ mod tests {
         check("vault write -f auth/x/y", "vault write --force auth/x/y");
         check("vault write secret/app -", "vault write secret/app -");
         check("vault read -h", "vault read --help");
+        check("vault scan -limit 5 secret/scan", "vault scan-path --limit=5 secret/scan");
+        check("vault list scan", "vault list scan");
     }
 
     #[test]

@@ -57,6 +57,19 @@ pub fn run(context: &Context, args: &CheckArgs) -> Result<ExitCode, Failure> {
     finish(context, args, &names, problems)
 }
 
+/// The manifest and files alone, with nothing said unless something is wrong: for hooks.
+pub fn manifest_only(context: &Context) -> Result<(), Failure> {
+    let session = Session::open(context)?;
+    let report = Report { manifest: &session.manifest, now: session.now() };
+    let mut problems = session.manifest.warnings.clone();
+    problems.extend(of_declarations(&report));
+    problems.extend(of_files(&report));
+    match problems.iter().any(Problem::is_error) {
+        true => Err(Failure::of_problems(&problems)),
+        false => Ok(()),
+    }
+}
+
 fn of_environment(context: &Context, name: &str) -> Result<Vec<Problem>, Failure> {
     let session = Session::open_in(context, Some(name))?;
     let opened = session.providers()?;

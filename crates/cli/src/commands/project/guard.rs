@@ -3,21 +3,13 @@
 use super::{Session, ask};
 use crate::context::Context;
 use crate::failure::Failure;
-use clap::{Args, Subcommand};
-use std::os::unix::fs::PermissionsExt;
+use clap::Args;
 use std::path::Path;
 use std::process::ExitCode;
 use strongroom_project::check::{Tracked, plain_files, tracked};
-use strongroom_project::files::{Links, change};
 use strongroom_project::guard::write_gitignore;
 use strongroom_project::resolve::Opened;
 use strongroom_project::trust::reaches;
-
-#[derive(Subcommand)]
-pub enum GuardCommand {
-    /// Write what is missing in .gitignore (and a hook, if the manifest wants one), and say what is already tracked
-    Install,
-}
 
 #[derive(Args)]
 pub struct TrustArgs {
@@ -26,11 +18,8 @@ pub struct TrustArgs {
     remove: bool,
 }
 
-const HOOK: &str =
-    "#!/bin/sh\n# Written by `strongroom guard install`.\nexec strongroom check --manifest-only --quiet\n";
-const HOOK_BYTES_MAX: u64 = 1 << 20;
-
-pub fn guard(context: &Context, _command: &GuardCommand) -> Result<ExitCode, Failure> {
+/// Writes what is missing in .gitignore, and says which files with values are in the repository already.
+pub fn keep_out(context: &Context) -> Result<ExitCode, Failure> {
     let session = Session::open(context)?;
     let folder = match session.manifest.folder.as_os_str().is_empty() {
         true => Path::new("."),
@@ -41,9 +30,6 @@ pub fn guard(context: &Context, _command: &GuardCommand) -> Result<ExitCode, Fai
         true => session.note(".gitignore has all it needs"),
         false => session.note(&format!(".gitignore now has {}", added.join(", "))),
     }
-    if session.manifest.guard.precommit {
-        install_hook(&session, folder)?;
-    }
     let files = plain_files(&session.manifest);
     let committed: Vec<_> = files.iter().filter(|file| tracked(folder, file) == Tracked::Yes).collect();
     for file in &committed {
@@ -53,28 +39,6 @@ pub fn guard(context: &Context, _command: &GuardCommand) -> Result<ExitCode, Fai
         ));
     }
     Ok(if committed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-fn install_hook(session: &Session<'_>, folder: &Path) -> Result<(), Failure> {
-    let hooks = folder.join(".git/hooks");
-    if !hooks.is_dir() {
-        session.note("there is no .git/hooks here: no hook was written");
-        return Ok(());
-    }
-    let path = hooks.join("pre-commit");
-    let change = change(&path, Links::Refuse, HOOK_BYTES_MAX)?;
-    if change.content().is_some_and(|present| present.expose() != HOOK.as_bytes()) {
-        session.note(&format!(
-            "{} is there already: add `strongroom check --manifest-only` to it",
-            path.display()
-        ));
-        return Ok(());
-    }
-    change.replace(HOOK.as_bytes())?;
-    let failed = |error| Failure::other(format!("cannot make {} executable: {error}", path.display()));
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).map_err(failed)?;
-    session.note(&format!("wrote {}", path.display()));
-    Ok(())
 }
 
 pub fn trust(context: &Context, args: &TrustArgs) -> Result<ExitCode, Failure> {

@@ -1,6 +1,6 @@
 //! `scan`, `guard` and the scanners' personas on the real program: the wiring. What is found how is tested in `detect` and `scan`.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::Write;

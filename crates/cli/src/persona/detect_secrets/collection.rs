@@ -1,6 +1,6 @@
 //! The findings of a baseline: by file, then line, hash and type, as detect-secrets writes them.
 
-use super::plugins::{Enabled, PLUGINS};
+use super::plugins::Enabled;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -132,7 +132,7 @@ impl Secret {
 }
 
 /// Which plugins and filters are in use, as a baseline keeps them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Settings {
     pub(super) plugins: Vec<Enabled>,
     /// By path, with their parameters.
@@ -153,11 +153,10 @@ impl Settings {
         let (mut plugins, mut foreign) = (Vec::new(), Vec::new());
         for used in baseline.get("plugins_used")?.as_array()? {
             let name = used.get("name")?.as_str()?;
-            let Some(number) = PLUGINS.iter().position(|plugin| plugin.name == name) else {
+            let Some(mut enabled) = Enabled::by_name(name) else {
                 foreign.push(name.to_owned());
                 continue;
             };
-            let mut enabled = Enabled::new(number);
             enabled.limit = used.get("limit").and_then(Value::as_f64).or(enabled.limit);
             let exclude = used.get("keyword_exclude").and_then(Value::as_str);
             enabled.keyword_exclude = exclude.unwrap_or_default().to_owned();

@@ -60,7 +60,7 @@ struct Globals {
 #[derive(Subcommand)]
 enum Action {
     /// Creates a baseline by scanning a repository for secrets.
-    Scan(ScanArgs),
+    Scan(Box<ScanArgs>),
     /// Manually assesses a baseline to determine validity of secrets found.
     Audit(audit::AuditArgs),
 }

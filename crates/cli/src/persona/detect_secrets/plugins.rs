@@ -149,29 +149,33 @@ const fn entropy(name: &'static str, kind: &'static str, characters: &'static st
 }
 
 /// What a plugin is told: a baseline or a flag may move the limit of the entropies.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Enabled {
-    pub(super) number: usize,
+    number: usize,
+    plugin: &'static Plugin,
     pub(super) limit: Option<f64>,
     pub(super) keyword_exclude: String,
 }
 
 impl Enabled {
     pub(super) fn all() -> Vec<Self> {
-        (0..PLUGINS.len()).map(Self::new).collect()
+        PLUGINS.iter().enumerate().map(|(number, plugin)| Self::new(number, plugin)).collect()
     }
 
-    pub(super) fn new(number: usize) -> Self {
-        let limit = match PLUGINS.get(number).map(|plugin| &plugin.look) {
-            Some(Look::Entropy { limit, .. }) => Some(*limit),
+    pub(super) fn by_name(name: &str) -> Option<Self> {
+        Self::all().into_iter().find(|enabled| enabled.plugin.name == name)
+    }
+
+    fn new(number: usize, plugin: &'static Plugin) -> Self {
+        let limit = match &plugin.look {
+            Look::Entropy { limit, .. } => Some(*limit),
             _ => None,
         };
-        Self { number, limit, keyword_exclude: String::new() }
+        Self { number, plugin, limit, keyword_exclude: String::new() }
     }
 
     pub(super) fn plugin(&self) -> &'static Plugin {
-        // Numbers come from the table.
-        PLUGINS.get(self.number).unwrap_or(&PLUGINS[0])
+        self.plugin
     }
 
     /// All secrets in a line, as they are hashed.
@@ -210,7 +214,6 @@ impl Enabled {
             || address.is_loopback()
             || address.is_link_local()
             || address.is_unspecified())
-            && !address.octets().starts_with(&[169, 254])
     }
 }
 
@@ -360,8 +363,7 @@ mod tests {
     use super::*;
 
     fn found(name: &str, line: &str) -> Vec<String> {
-        let number = PLUGINS.iter().position(|plugin| plugin.name == name).unwrap();
-        Enabled::new(number).look(line, FileKind::Code, Quotes::Required)
+        Enabled::by_name(name).unwrap().look(line, FileKind::Code, Quotes::Required)
     }
 
     #[test]

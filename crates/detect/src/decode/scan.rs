@@ -8,10 +8,8 @@ use std::ops::Range;
 
 const BASE64_MIN: usize = 16;
 const HEX_MIN: usize = 32;
-/// A quarter of [`BASE64_MIN`].
-const STRIDE: usize = 4;
-/// Eight probes.
-const BLOCK: usize = 8 * STRIDE;
+/// Bytes that are looked at together.
+const BLOCK: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Encoded {
@@ -94,45 +92,33 @@ impl<'t> Scanner<'t> {
 
     /// The next run of at least [`BASE64_MIN`] characters of base64 from `at` on.
     fn next_run(&self, at: usize) -> Option<Range<usize>> {
-        // A run that begins at `at` or later covers four probes in a row: bits of the probes, the newest on top.
-        let (mut base, mut probes) = (at + STRIDE - 1, 0_u32);
-        loop {
-            let block = self.text.get(base..).and_then(|rest| rest.first_chunk::<BLOCK>());
-            probes = match block {
-                Some(block) => {
-                    (0..8).fold(probes >> 8, |probes, probe| probes | is_in(block, probe) << (probe + 3))
+        let mut rest = self.text.get(at..).unwrap_or_default();
+        let (mut base, mut length) = (at, 0);
+        while !rest.is_empty() {
+            let masks = match rest.first_chunk::<BLOCK>() {
+                Some(block) => masks(block),
+                // What is behind the text is no base64.
+                None => {
+                    let mut block = [0; BLOCK];
+                    block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+                    masks(&block)
                 }
-                None => self.last_probes(base, probes >> 8)?,
             };
-            let mut four = probes & probes >> 1 & probes >> 2 & probes >> 3;
-            while four != 0 {
-                let inside =
-                    (base + four.trailing_zeros() as usize * STRIDE).saturating_sub(3 * STRIDE).max(at);
-                let run = self.run_around(inside, at);
-                if run.len() >= BASE64_MIN {
-                    return Some(run);
+            for mask in masks {
+                // Bytes of the run before that go on here, and those of a run that goes on behind.
+                let more = mask.trailing_ones() as usize / 8;
+                length += more;
+                if more < 8 {
+                    if length >= BASE64_MIN {
+                        return Some(base + more - length..base + more);
+                    }
+                    length = mask.leading_ones() as usize / 8;
                 }
-                // Of probes that the run has not reached another one may be made.
-                let reached = (run.end + 3 * STRIDE).saturating_sub(base).div_ceil(STRIDE);
-                four = if reached < 32 { four & (u32::MAX << reached) } else { 0 };
+                base += 8;
             }
-            base += BLOCK;
+            rest = rest.get(BLOCK..).unwrap_or_default();
         }
-    }
-
-    /// Probes where less than a block is left; `None`: nothing is.
-    fn last_probes(&self, base: usize, before: u32) -> Option<u32> {
-        let rest = self.text.get(base..).filter(|rest| !rest.is_empty())?;
-        let probes = rest.iter().step_by(STRIDE).take(8).enumerate();
-        Some(probes.fold(before, |probes, (probe, byte)| probes | u32::from(is_base64(*byte)) << (probe + 3)))
-    }
-
-    /// All characters of base64 around a place, from `at` on.
-    fn run_around(&self, inside: usize, at: usize) -> Range<usize> {
-        let head = self.text.get(at..inside).unwrap_or_default();
-        let start = inside - head.iter().rev().take_while(|byte| is_base64(**byte)).count();
-        let rest = self.text.get(inside..).unwrap_or_default();
-        start..inside + rest.iter().take_while(|byte| is_base64(**byte)).count()
+        (length >= BASE64_MIN).then_some(base - length..base)
     }
 
     /// The next escape from `at` on.
@@ -181,29 +167,20 @@ fn begins_printable(text: &[u8], start: usize) -> bool {
     bytes.into_iter().all(is_printable)
 }
 
+/// All bits of a byte where there is a letter, a digit or one of `_/+-`. Written so that the compiler does many bytes at once.
 #[inline]
-fn is_in(block: &[u8; BLOCK], probe: usize) -> u32 {
-    block.get(probe * STRIDE).map_or(0, |byte| u32::from(is_base64(*byte)))
+fn masks(block: &[u8; BLOCK]) -> [u64; BLOCK / 8] {
+    let bytes = block.map(|byte| {
+        let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        let is_digit_or_slash = byte.wrapping_sub(b'/') < 11;
+        let is_sign = (byte == b'+') | (byte == b'-') | (byte == b'_');
+        if is_letter | is_digit_or_slash | is_sign { u8::MAX } else { 0 }
+    });
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut masks = [0; BLOCK / 8];
+    masks.iter_mut().zip(words).for_each(|(mask, word)| *mask = u64::from_le_bytes(*word));
+    masks
 }
-
-#[inline]
-fn is_base64(byte: u8) -> bool {
-    BASE64.get(usize::from(byte)).copied().unwrap_or(false)
-}
-
-/// Letters, digits and `_/+-`.
-static BASE64: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        #[expect(clippy::indexing_slicing, reason = "the compiler computes this")]
-        {
-            table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'/' | b'+' | b'-');
-        }
-        byte += 1;
-    }
-    table
-};
 
 fn are_digits(bytes: Option<&[u8]>) -> bool {
     bytes.is_some_and(|bytes| bytes.iter().all(|byte| nibble(*byte).is_some()))

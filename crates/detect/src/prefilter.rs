@@ -4,6 +4,7 @@
 //! hashes says whether three bytes of the text may be such a piece; eight places are looked up without a branch between them. Only
 //! where the table says so the keywords themselves are compared. Letters are compared without regard to ASCII case.
 
+use crate::efficiency;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -99,8 +100,9 @@ impl Prefilter {
                 }
             }
             _ => {
-                let cost = |at: &usize| {
-                    keyword.iter().skip(*at).take(PIECE).map(|byte| u32::from(frequency(*byte))).sum::<u32>()
+                let cost = |at: &usize| match keyword.get(*at..at + PIECE) {
+                    Some([one, two, three]) => commonness(*one, *two, *three),
+                    _ => i32::MAX,
                 };
                 let last = keyword.len().min(1000).saturating_sub(PIECE);
                 let at = (0..=last).min_by_key(cost).unwrap_or(0);
@@ -243,6 +245,12 @@ fn words(chunk: &[u8; 16]) -> [u64; 2] {
 #[expect(clippy::cast_possible_truncation, reason = "three bytes are wanted")]
 fn hash(word: u64) -> usize {
     ((word as u32).wrapping_mul(0x9e37_79b1 << 8) >> 16) as usize
+}
+
+/// About how often three bytes stand together in program text, on a scale of logarithms.
+fn commonness(one: u8, two: u8, three: u8) -> i32 {
+    let alone = i32::from(frequency(one)) + i32::from(frequency(two)) + i32::from(frequency(three));
+    alone * 2 - i32::from(efficiency::trigram_bits(one, two, three)) / 4
 }
 
 /// About how often a byte stands in program text, in units without meaning.

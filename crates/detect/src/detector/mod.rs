@@ -313,7 +313,7 @@ impl Detector {
                 match self.plan(*index, rule) {
                     // A keyword in what stands around a change, too far from it for any match.
                     Plan::Around(around)
-                        if changed.is_some_and(|changed| !overlaps(changed, &around.reach(*at))) => {}
+                        if changed.is_some_and(|changed| !decode::touches(changed, &around.reach(*at))) => {}
                     Plan::Around(around) => {
                         if let Some(range) = around.search(pattern, text, *at, &mut state.progress) {
                             matches.push(Matched { rule: *index, range });

@@ -138,6 +138,9 @@ fn what_is_encoded_is_found_where_it_is_encoded() {
     assert_eq!(compatible(text, ""), ["token 2:7-2:38 tok_abcd1234 decoded:base64 decode-depth:1"]);
     let twice = "YTJWNUlHbHpJSFJ2YTE5aFltTmtNVEl6TkNCb1pYSmw=";
     assert_eq!(compatible(twice, ""), ["token 1:1-1:44 tok_abcd1234 decoded:base64 decode-depth:2"]);
+    // Only what is before the token is encoded.
+    let beside = "%3D%20tok_abcd1234 ";
+    assert_eq!(native(beside, ""), ["token 1:1-1:18 tok_abcd1234 decoded:percent decode-depth:1"]);
     let once = Options { decode_depth_max: 1, ..Options::native() };
     assert_eq!(scan(once, &Fragment::whole(twice.as_bytes(), "")), [""; 0]);
 }

@@ -30,6 +30,11 @@ pub fn bits(text: &[u8]) -> f64 {
     }
 }
 
+/// What the third of three characters costs after the first two, in sixteenths of a bit.
+pub(crate) fn trigram_bits(one: u8, two: u8, three: u8) -> u8 {
+    TRIGRAMS.get((kind(one) * KINDS + kind(two)) * KINDS + kind(three)).copied().unwrap_or(u8::MAX)
+}
+
 /// Whether a text consists of words or pieces of words.
 pub fn is_wordlike(text: &[u8]) -> bool {
     !text.is_empty() && bits(text) < WORDLIKE_BITS

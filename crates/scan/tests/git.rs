@@ -98,6 +98,17 @@ fn stash_notes_tags_and_messages() {
 }
 
 #[test]
+fn a_file_that_stays_as_it_is_while_others_change_is_no_further_place() {
+    let repository = TestRepository::new();
+    repository.commit("leak", &[("folder/config", &secret(1))]);
+    for round in 0..5 {
+        repository.commit("beside it", &[("folder/other", &format!("{round}\n"))]);
+    }
+    let found = repository.scan();
+    assert_eq!((paths(&found), found[0].further), (vec!["leak folder/config History".to_owned()], 0));
+}
+
+#[test]
 fn one_report_for_each_path() {
     let repository = TestRepository::new();
     repository.commit("first", &[("a/one", &secret(9))]);

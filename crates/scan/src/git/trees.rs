@@ -22,6 +22,8 @@ pub(crate) struct Trees<'a> {
     /// Such trees, and a hash of the path at which they were read.
     read_at: HashSet<(Number, u64)>,
     missing: HashSet<ObjectId>,
+    /// Wanted blobs, and hashes of the paths at which they were met.
+    met: HashSet<(Number, u64)>,
     /// A detector with rules for paths alone.
     telling: Option<&'a Detector>,
     scratch: Scratch,
@@ -55,6 +57,7 @@ impl<'a> Trees<'a> {
             holding: HashSet::new(),
             read_at: HashSet::new(),
             missing: HashSet::new(),
+            met: HashSet::new(),
             telling: tells_by_name(detector).then_some(detector),
             scratch: Scratch::default(),
             told: HashSet::new(),
@@ -158,7 +161,8 @@ impl<'a> Trees<'a> {
         }
         let length = path.len();
         join(path, entry.name);
-        if let Some(object) = wanted {
+        // A tree changes with each of its files: a blob is met once at each path, by the oldest tree that names it there.
+        if let Some(object) = wanted.filter(|object| self.met.insert((*object, hash(path)))) {
             (walk.met)(Met { path, object, by_name: false });
         }
         if let Some(detector) = self.telling

@@ -180,6 +180,11 @@ impl Enabled {
 
     /// All secrets in a line, as they are hashed.
     pub(super) fn look(&self, line: &str, file: FileKind, quotes: Quotes) -> Vec<String> {
+        // Of settings the values are looked at, not what is said about them.
+        let is_comment = file == FileKind::Settings && line.trim_start().starts_with(['#', ';']);
+        if is_comment && !matches!(self.plugin.look, Look::Patterns(_)) {
+            return Vec::new();
+        }
         match &self.plugin().look {
             Look::Patterns(_) => compiled(self.number)
                 .iter()
@@ -291,11 +296,11 @@ fn quoted_runs(line: &str, characters: &str) -> Vec<String> {
     found
 }
 
-/// What a setting without quotes is set to, if all of it is of these characters; or an entry of a list, a line of a value of several.
+/// What a setting without quotes is set to, if all of it is of these characters; or a line of a value of several.
 fn setting(line: &str, characters: &str) -> Option<String> {
     let after = match line.find(['=', ':']) {
         Some(at) => line.get(at + 1..)?,
-        None => line.trim_start().trim_start_matches("- "),
+        None => line,
     };
     let value = after.split(" #").next()?.trim();
     let value = value.strip_prefix("!!binary").map_or(value, str::trim);
@@ -337,7 +342,9 @@ fn keyword_values(line: &str, file: FileKind, exclude: &str) -> Vec<String> {
     let expressions = if file == FileKind::Settings { settings } else { code };
     let value = |pattern: &Regex| {
         let captures = pattern.captures(line)?;
-        captures.iter().skip(1).flatten().next().map(|group| group.as_str().to_owned())
+        let group = captures.iter().skip(1).flatten().next()?.as_str();
+        // YAML's tag of a value is no part of it.
+        Some(group.strip_prefix("!!binary").map_or(group, str::trim).to_owned())
     };
     expressions.iter().filter_map(value).filter(|value| !value.is_empty()).collect()
 }

@@ -121,32 +121,33 @@ impl Around {
         if hit < progress.from || !self.agrees(text, hit, progress) {
             return None;
         }
-        let start = hit.saturating_sub(self.before).max(progress.from);
+        let mut start = hit.saturating_sub(self.before).max(progress.from);
         // Where much was searched in vain, one search of all that is left is cheaper than many windows.
         let is_tired = progress.spent > text.len().saturating_mul(2).max(64 * 1024);
         let end = match self.length {
             Some(length) if !is_tired => text.len().min(hit.saturating_add(length)),
             _ => text.len(),
         };
-        let found = pattern.regex()?.search(&Input::new(text).range(start..end)).map(|found| found.range());
         let is_whole = end == text.len();
-        match found {
-            Some(found) if found.start <= hit || is_whole => {
+        let regex = pattern.regex()?;
+        while let Some(found) = regex.search(&Input::new(text).range(start..end)).map(|found| found.range()) {
+            // It contains a keyword that was passed over, and not this one.
+            if found.end <= hit && found.end > start {
+                start = found.end;
+                continue;
+            }
+            if found.start <= hit || is_whole {
                 progress.from = found.end;
-                Some(found)
+                return Some(found);
             }
-            Some(_) => {
-                progress.spent = progress.spent.saturating_add(end - start);
-                None
-            }
-            None => {
-                progress.spent = progress.spent.saturating_add(end - start);
-                if is_whole {
-                    progress.from = usize::MAX;
-                }
-                None
-            }
+            progress.spent = progress.spent.saturating_add(end - start);
+            return None;
         }
+        progress.spent = progress.spent.saturating_add(end - start);
+        if is_whole {
+            progress.from = usize::MAX;
+        }
+        None
     }
 
     /// Whether a match can contain the keyword at `hit`, as far as a few bytes say.

@@ -87,6 +87,14 @@ fn windows_find_what_a_search_of_the_whole_text_finds() {
 }
 
 #[test]
+fn a_keyword_is_found_after_one_that_was_passed_over() {
+    let pattern = Pattern::new(r"[a-z ]{0,50}?key=([0-9]{4})").unwrap();
+    let Plan::Around(around) = Plan::new(&pattern, &["key".to_owned()]) else { panic!() };
+    let text = b"a key=1234 b key=5678";
+    assert_eq!(around.search(&pattern, text, 13, &mut Progress::default()), Some(10..21));
+}
+
+#[test]
 fn long_texts_full_of_keywords_are_searched_in_time() {
     let pattern = Pattern::new(r"\bey[a-zA-Z]{17,}\.ey[a-zA-Z]{17,}\.").unwrap();
     let Plan::Around(around) = Plan::new(&pattern, &["ey".to_owned()]) else { panic!() };

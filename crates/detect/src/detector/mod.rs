@@ -301,7 +301,11 @@ impl Detector {
         let mut matches = Vec::new();
         let mut whole: Vec<usize> = self.always.clone();
         states.iter_mut().for_each(scratch::RuleState::next_text);
+        let mut limits = windows.iter().map(|window| window.end).peekable();
         for (at, keyword) in hits.iter() {
+            // The end of the window that the keyword stands in.
+            while limits.next_if(|limit| limit <= at).is_some() {}
+            let limit = limits.peek().copied().unwrap_or(text.len());
             for index in self.armed_by.get(*keyword as usize).into_iter().flatten() {
                 let (Some(rule), Some(state)) = (self.rules.rule(*index), states.get_mut(*index)) else {
                     continue;
@@ -315,7 +319,7 @@ impl Detector {
                     Plan::Around(around)
                         if changed.is_some_and(|changed| !decode::touches(changed, &around.reach(*at))) => {}
                     Plan::Around(around) => {
-                        if let Some(range) = around.search(pattern, text, *at, &mut state.progress) {
+                        if let Some(range) = around.search(pattern, text, *at, limit, &mut state.progress) {
                             matches.push(Matched { rule: *index, range });
                         }
                     }

@@ -110,12 +110,13 @@ impl Around {
     }
 
     /// The next match after [`Progress::from`], if it contains the keyword at `hit` (or, of an expression without an end, begins later).
-    /// Keywords are to be given in their order.
+    /// Keywords are to be given in their order. What goes beyond `limit` is not wanted.
     pub(crate) fn search(
         &self,
         pattern: &Pattern,
         text: &[u8],
         hit: usize,
+        limit: usize,
         progress: &mut Progress,
     ) -> Option<Range<usize>> {
         if hit < progress.from || !self.agrees(text, hit, progress) {
@@ -128,6 +129,7 @@ impl Around {
             Some(length) if !is_tired => text.len().min(hit.saturating_add(length)),
             _ => text.len(),
         };
+        let end = end.min(limit);
         let is_whole = end == text.len();
         let regex = pattern.regex()?;
         while let Some(found) = regex.search(&Input::new(text).range(start..end)).map(|found| found.range()) {

@@ -30,7 +30,7 @@ fn check(source: &str, keywords: &[&str], pieces: &[&str], is_around: bool) {
         let mut progress = Progress::default();
         let found: Vec<_> = hits
             .into_iter()
-            .filter_map(|hit| around.search(&pattern, text.as_bytes(), hit, &mut progress))
+            .filter_map(|hit| around.search(&pattern, text.as_bytes(), hit, text.len(), &mut progress))
             .collect();
         assert_eq!(found, pattern.find_all(text.as_bytes()), "{source} in {text:?}");
     }
@@ -91,7 +91,7 @@ fn a_keyword_is_found_after_one_that_was_passed_over() {
     let pattern = Pattern::new(r"[a-z ]{0,50}?key=([0-9]{4})").unwrap();
     let Plan::Around(around) = Plan::new(&pattern, &["key".to_owned()]) else { panic!() };
     let text = b"a key=1234 b key=5678";
-    assert_eq!(around.search(&pattern, text, 13, &mut Progress::default()), Some(10..21));
+    assert_eq!(around.search(&pattern, text, 13, text.len(), &mut Progress::default()), Some(10..21));
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn long_texts_full_of_keywords_are_searched_in_time() {
     let mut progress = Progress::default();
     let found = (0..text.len())
         .step_by(2)
-        .filter_map(|hit| around.search(&pattern, text.as_bytes(), hit, &mut progress));
+        .filter_map(|hit| around.search(&pattern, text.as_bytes(), hit, text.len(), &mut progress));
     assert_eq!(found.count(), 0);
 }
 

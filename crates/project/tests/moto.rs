@@ -6,6 +6,7 @@
 use serde_json::json;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use strongroom_project::cloud::aws::{Aws, AwsOptions, EncryptionContext};
@@ -52,16 +53,17 @@ impl Moto {
     }
 
     fn surroundings(&self) -> Arc<Surroundings> {
-        let variables = [
-            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
-            ("AWS_SECRET_ACCESS_KEY", "not-real"),
-            ("AWS_REGION", "eu-west-1"),
-            ("AWS_ENDPOINT_URL", &self.url),
-        ];
+        let keys = [("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "not-real")];
+        self.surroundings_with(None, &keys)
+    }
+
+    fn surroundings_with(&self, home: Option<&Path>, variables: &[(&str, &str)]) -> Arc<Surroundings> {
+        let always = [("AWS_REGION", "eu-west-1"), ("AWS_ENDPOINT_URL", self.url.as_str())];
+        let variables = variables.iter().chain(&always);
         let variables = variables.map(|(name, value)| (OsString::from(name), OsString::from(value)));
         Arc::new(Surroundings {
             variables: Variables::from_pairs(variables),
-            home: None,
+            home: home.map(Path::to_owned),
             folder: "/".into(),
             clock: Arc::new(FakeClock::new()),
             entropy: Arc::new(SeededEntropy::new(4)),
@@ -189,4 +191,65 @@ fn a_role_is_taken_on() {
         .remove(0)
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Authentication);
+}
+
+/// Reads a secret with the credentials that a home folder and variables lead to.
+fn read_with(moto: &Moto, home: &Path, variables: &[(&str, &str)], profile: Option<&str>) -> Option<Vec<u8>> {
+    let settings: Settings =
+        profile.iter().map(|name| ("profile".to_owned(), Setting::Text((*name).to_owned()))).collect();
+    let provider = Kind::named("aws-secrets-manager")
+        .unwrap()
+        .open(&settings, &moto.surroundings_with(Some(home), variables))
+        .unwrap();
+    value(&*provider, "chain")
+}
+
+#[test]
+#[ignore = "needs moto: cargo xtask test providers"]
+fn every_link_of_the_chain_that_moto_has() {
+    let moto = Moto::start();
+    moto.open("aws-secrets-manager", &[]).store(&Address::of_path("chain"), &bytes("v")).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let read = |variables: &[(&str, &str)], profile| read_with(&moto, home.path(), variables, profile);
+    // The instance's metadata, version 2.
+    assert_eq!(read(&[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &moto.url)], None).unwrap(), b"v");
+    let off = ("AWS_EC2_METADATA_DISABLED", "true");
+    // STS with the token of a workload.
+    let token = home.path().join("token");
+    std::fs::write(&token, "not-a-real-oidc-token").unwrap();
+    let token = token.display().to_string();
+    let role = "arn:aws:iam::123456789012:role/app";
+    let identity = [off, ("AWS_WEB_IDENTITY_TOKEN_FILE", token.as_str()), ("AWS_ROLE_ARN", role)];
+    assert_eq!(read(&identity, None).unwrap(), b"v");
+    // Profiles: a role on keys, on the environment and on a token; a program.
+    let config = format!(
+        "[profile base]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = not-real\n\
+         [profile role]\nrole_arn = {role}\nsource_profile = base\n\
+         [profile chained]\nrole_arn = {role}2\nsource_profile = role\n\
+         [profile environment]\nrole_arn = {role}\ncredential_source = Environment\n\
+         [profile token]\nrole_arn = {role}\nweb_identity_token_file = {token}\n\
+         [profile program]\ncredential_process = cat \"{}\"\n\
+         [profile circle]\nrole_arn = {role}\nsource_profile = round\n\
+         [profile round]\nrole_arn = {role}\nsource_profile = circle\n",
+        home.path().join("printed").display()
+    );
+    std::fs::create_dir(home.path().join(".aws")).unwrap();
+    std::fs::write(home.path().join(".aws/config"), config).unwrap();
+    let printed = json!({"Version": 1, "AccessKeyId": "AKIDEXAMPLE", "SecretAccessKey": "not-real"});
+    std::fs::write(home.path().join("printed"), printed.to_string()).unwrap();
+    for profile in ["base", "role", "chained", "token", "program"] {
+        assert_eq!(read(&[off], Some(profile)).unwrap(), b"v", "{profile}");
+        assert_eq!(read(&[off, ("AWS_PROFILE", profile)], None).unwrap(), b"v", "{profile}");
+    }
+    let keys = [off, ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "not-real")];
+    assert_eq!(read(&keys, Some("environment")).unwrap(), b"v");
+    let circle = Kind::named("aws-secrets-manager")
+        .unwrap()
+        .open(
+            &[("profile".to_owned(), Setting::Text("circle".to_owned()))].into(),
+            &moto.surroundings_with(Some(home.path()), &[off]),
+        )
+        .unwrap();
+    let error = circle.fetch(&[Address::of_path("chain")]).remove(0).unwrap_err();
+    assert!(error.message.contains("leads back to itself"), "{error}");
 }

@@ -45,7 +45,7 @@ impl Chain {
 
     pub(crate) fn credentials(&self) -> Result<Arc<Credentials>, ProviderError> {
         let now = self.web.surroundings().clock.now();
-        self.current.get(now, |credentials| credentials.expires, || self.find())
+        self.current.get(now, |credentials| credentials.expires, || still_good(self.find()?, now))
     }
 
     fn find(&self) -> Result<Credentials, ProviderError> {
@@ -287,6 +287,20 @@ impl Chain {
     }
 }
 
+/// Keys that have expired are refused here, where it is known why, and not by the service.
+fn still_good(found: Credentials, now: Timestamp) -> Result<Credentials, ProviderError> {
+    match found.expires {
+        Some(end) if end <= now => {
+            let message =
+                format!("the AWS credentials of {} have expired at {}", found.source, end.rfc3339());
+            Err(ProviderError::authentication(message).hint(
+                "get new ones (aws sso login, or whatever made these), and see that this machine's clock is right",
+            ))
+        }
+        _ => Ok(found),
+    }
+}
+
 fn text_of(answer: &Answer) -> Option<SecretString> {
     let text = std::str::from_utf8(answer.body.expose()).ok()?.trim();
     (answer.is_success() && !text.is_empty()).then(|| text.into())
@@ -326,7 +340,8 @@ fn of_variables(surroundings: &Surroundings) -> Result<Option<Credentials>, Prov
         access_key_id: id.to_owned(),
         secret_access_key: secret.into(),
         session_token: variables.text("AWS_SESSION_TOKEN").map(SecretString::from),
-        expires: None,
+        // `aws configure export-credentials` says it.
+        expires: variables.text("AWS_CREDENTIAL_EXPIRATION").and_then(Timestamp::parse_rfc3339),
         source: "variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".to_owned(),
     }))
 }

@@ -72,9 +72,14 @@ fn send(web: &Web, role: &Role<'_>, request: &Request) -> Result<Credentials, Pr
     if !answer.is_success() {
         let (code, message) = (field("Code").unwrap_or_default(), field("Message").unwrap_or_default());
         let message = answer.refused(format!("the role {} is refused: {code}: {message}", role.arn));
-        return Err(ProviderError::authentication(message)
-            .looked(&answer.request)
-            .hint("the role's trust policy must allow this identity"));
+        let hint = match code.as_str() {
+            "ExpiredTokenException" | "ExpiredToken" => {
+                "what the role is asked for with has expired: its token or keys must be replaced by a new one"
+            }
+            "InvalidIdentityToken" => "the token is not one of the provider that the role trusts",
+            _ => "the role's trust policy must allow this identity",
+        };
+        return Err(ProviderError::authentication(message).looked(&answer.request).hint(hint));
     }
     let found = || {
         Some(Credentials {

@@ -108,7 +108,12 @@ impl Chain {
         fields.push(if tenant == "adfs" { ("resource", resource) } else { ("scope", &scope) });
         fields.extend_from_slice(proof);
         let answer = self.web.send(&Request::form(self.token_url(tenant), &fields))?;
-        AccessToken::of_answer(&answer, self.now(), source)
+        AccessToken::of_answer(&answer, self.now(), source).map_err(|error| {
+            match directory_hint(&error.message) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        })
     }
 
     fn of_variables(&self, resource: &str) -> Result<Option<AccessToken>, ProviderError> {
@@ -176,8 +181,9 @@ impl Chain {
             // App Service, Functions, Container Apps.
             query.push(("api-version", "2019-08-01"));
             let secret = self.variable("IDENTITY_HEADER").unwrap_or_default();
-            let request =
-                Request::get(format!("{endpoint}?{}", form_body(&query))).header("x-identity-header", secret);
+            let request = Request::get(format!("{endpoint}?{}", form_body(&query)))
+                .header("metadata", "true")
+                .header("x-identity-header", secret);
             let answer = self.web.send(&request.nearby())?;
             return self.managed(&answer, "IDENTITY_ENDPOINT").map(Some);
         }
@@ -240,6 +246,29 @@ impl Chain {
         let expires = tree.get("expires_on").and_then(Value::as_i64).map(Timestamp::from_seconds);
         Ok(Some(AccessToken { token: token.into(), expires, source: "the program az".to_owned() }))
     }
+}
+
+/// What to do about the commonest refusals
+/// (<https://learn.microsoft.com/entra/identity-platform/reference-error-codes>).
+fn directory_hint(message: &str) -> Option<&'static str> {
+    let hints = [
+        (
+            "AADSTS7000222",
+            "the application's secret has expired: make a new one, and put it into AZURE_CLIENT_SECRET",
+        ),
+        ("AADSTS7000215", "AZURE_CLIENT_SECRET must hold the secret's value, not its id"),
+        (
+            "AADSTS700024",
+            "the token or certificate is not valid at this time: get a new one, and check the clock",
+        ),
+        ("AADSTS700027", "the directory does not know this certificate for the application: upload it there"),
+        (
+            "AADSTS700016",
+            "AZURE_CLIENT_ID is no application of this directory: is AZURE_TENANT_ID the right one?",
+        ),
+        ("AADSTS90002", "there is no such directory: check AZURE_TENANT_ID"),
+    ];
+    hints.iter().find(|(code, _)| message.contains(&format!("{code}:"))).map(|(_, hint)| *hint)
 }
 
 fn assertion_fields(assertion: &SecretString) -> [(&'static str, &str); 2] {

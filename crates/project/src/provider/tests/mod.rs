@@ -7,6 +7,7 @@ mod file;
 mod google;
 mod others;
 mod recorded;
+mod recorded_credentials;
 
 use super::*;
 use crate::testing::surroundings;

@@ -2,6 +2,7 @@
 //! names that its code reads. `init` and `import` begin with these.
 
 mod code;
+mod compose;
 mod files;
 
 pub use code::names_in_code;

@@ -1,7 +1,7 @@
-use super::Discovered;
+use super::{Discovered, compose};
 use crate::compose::is_variable_name;
 use crate::files;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use strongroom_formats::dotenv::{Dialect, Document, Kind, NO_ENVIRONMENT, Precedence};
 use strongroom_secret::SecretString;
 use thiserror::Error;
@@ -12,7 +12,7 @@ pub enum Source {
     Dotenv,
     /// An object of texts, numbers and truth values; nested ones join their names with `__`.
     Json,
-    /// `services.*.environment` of a docker-compose file.
+    /// A docker-compose file.
     Compose,
     /// What `heroku config` prints: `NAME: value`. (`heroku config --json` is JSON.)
     Heroku,
@@ -50,9 +50,14 @@ pub fn read_source(path: &Path, source: Source) -> Result<Vec<Discovered>, Sourc
         return dotenv(path, bytes.expose()).map_err(malformed);
     }
     let text = std::str::from_utf8(bytes.expose()).map_err(|_| malformed("not UTF-8 text".to_owned()))?;
+    let mut beside = Vec::new();
     let pairs = match source {
         Source::Json => json(text).map_err(malformed)?,
-        Source::Compose => compose(text),
+        Source::Compose => {
+            let said = compose::read(text).map_err(malformed)?;
+            beside = env_files(path, &said.files)?;
+            said.pairs
+        }
         Source::Heroku | Source::Dotenv => heroku(text),
     };
     let found =
@@ -63,7 +68,20 @@ pub fn read_source(path: &Path, source: Source) -> Result<Vec<Discovered>, Sourc
             origin: line.map_or(file.clone(), |line| format!("{file}:{line}")),
             is_example: is_example(path),
         });
-    Ok(found.collect())
+    Ok(found.chain(beside).collect())
+}
+
+/// What the files of `env_file` say. One that is not there is somebody else's, or is made later.
+fn env_files(compose: &Path, files: &[PathBuf]) -> Result<Vec<Discovered>, SourceError> {
+    let folder = compose.parent().unwrap_or(Path::new(""));
+    let mut found = Vec::new();
+    for file in files {
+        match read_source(&folder.join(file), Source::Dotenv) {
+            Err(SourceError::File(error)) if error.is_missing() => {}
+            outcome => found.extend(outcome?),
+        }
+    }
+    Ok(found)
 }
 
 fn is_example(path: &Path) -> bool {
@@ -105,6 +123,7 @@ fn comment_text(comment: &str) -> String {
     if text.contains('=') { String::new() } else { text.chars().take(120).collect() }
 }
 
+/// Name, value and line.
 type Pair = (String, Option<SecretString>, Option<usize>);
 
 fn json(text: &str) -> Result<Vec<Pair>, String> {
@@ -130,55 +149,6 @@ fn flatten(prefix: &str, value: &serde_json::Value, depth: usize, pairs: &mut Ve
         serde_json::Value::String(text) => pairs.push((prefix.to_owned(), Some(text.as_str().into()), None)),
         other => pairs.push((prefix.to_owned(), Some(other.to_string().into()), None)),
     }
-}
-
-/// The entries below every `environment:`, as a list of `NAME=value` or a map. Only what is indented deeper belongs to it,
-/// which is all of YAML that such blocks use.
-fn compose(text: &str) -> Vec<Pair> {
-    let mut pairs: Vec<Pair> = Vec::new();
-    let mut block: Option<usize> = None;
-    for (index, line) in text.lines().enumerate() {
-        let content = line.trim();
-        let indent = line.len() - line.trim_start().len();
-        if content.is_empty() || content.starts_with('#') {
-            continue;
-        }
-        if block.is_some_and(|outer| indent < outer || (indent == outer && !content.starts_with('-'))) {
-            block = None;
-        }
-        if block.is_some() {
-            pairs.extend(compose_entry(content).map(|(name, value)| (name, value, Some(index + 1))));
-        } else if content == "environment:" {
-            block = Some(indent);
-        }
-    }
-    pairs
-}
-
-fn compose_entry(content: &str) -> Option<(String, Option<SecretString>)> {
-    let (name, value) = match content.strip_prefix("- ") {
-        Some(item) => {
-            let item = unquoted(item.trim());
-            item.split_once('=').map_or((item, None), |(name, value)| (name, Some(value)))
-        }
-        None => {
-            let (name, value) = content.split_once(':')?;
-            let value = value.split(" #").next().unwrap_or_default().trim();
-            (unquoted(name), Some(unquoted(value)).filter(|value| !value.is_empty()))
-        }
-    };
-    // `${NAME}` takes the value from elsewhere: there is none here.
-    let value = value.filter(|value| !value.contains("${")).map(SecretString::from);
-    Some((name.trim().to_owned(), value))
-}
-
-fn unquoted(text: &str) -> &str {
-    for quote in ['"', '\''] {
-        if let Some(inner) = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
-            return inner;
-        }
-    }
-    text
 }
 
 fn heroku(text: &str) -> Vec<Pair> {
@@ -226,8 +196,8 @@ mod tests {
         );
         check(
             "docker-compose.yml",
-            "services:\n  web:\n    image: x\n    environment:\n      - A=1\n      - \"B=x y\"\n      - C\n    ports: [80]\n  db:\n    environment:\n      D: \"q\" # note\n      E: ${E}\n",
-            &[("A", Some("1")), ("B", Some("x y")), ("C", None), ("D", Some("q")), ("E", None)],
+            "services:\n  web:\n    env_file: not-there.env\n    environment:\n      - A=1\n      - C\n",
+            &[("A", Some("1")), ("C", None)],
         );
         check(
             "heroku.txt",

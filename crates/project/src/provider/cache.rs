@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub(super) struct Cached {
     /// Names the file, and is bound to its content.
     id: String,
     entries: OnceLock<Mutex<Entries>>,
+    /// Why what is on disk is not used.
+    refused: OnceLock<String>,
 }
 
 type Entries = HashMap<Address, Entry>;
@@ -57,7 +59,8 @@ impl Cached {
         surroundings: &Arc<Surroundings>,
     ) -> Self {
         let id = hex::encode(sha256(format!("{identity}\n{}", inner.place()).as_bytes()));
-        Self { inner, policy, surroundings: Arc::clone(surroundings), id, entries: OnceLock::new() }
+        let (entries, refused) = (OnceLock::new(), OnceLock::new());
+        Self { inner, policy, surroundings: Arc::clone(surroundings), id, entries, refused }
     }
 
     fn now(&self) -> Timestamp {
@@ -86,18 +89,26 @@ impl Cached {
     fn offline(&self, addresses: &[Address]) -> Vec<Outcome> {
         let entries = self.entries();
         let age_max = self.policy.fresh.saturating_add(self.policy.stale);
-        let of = |address: &Address| {
-            match self.kept(&entries, address, age_max) {
+        let of = |address: &Address| match self.kept(&entries, address, age_max) {
             Some(found) => Ok(Some(found)),
-            None => Err(ProviderError::unreachable(format!(
-                "offline, and the cache of {} has no value that is new enough",
-                self.inner.place()
-            ))
-            .looked(format!("{address} in the cache"))
-            .hint("the same command fills the cache when it is not offline; `cache` and `stale` of the provider say how long it counts")),
-        }
+            None => Err(self.nothing_kept(address)),
         };
         addresses.iter().map(of).collect()
+    }
+
+    fn nothing_kept(&self, address: &Address) -> ProviderError {
+        let place = self.inner.place();
+        let mut error = ProviderError::unreachable(format!(
+            "offline, and the cache of {place} has no value that is new enough"
+        ))
+        .looked(format!("{address} in the cache"));
+        if let Some(why) = self.refused.get() {
+            error = error.looked(why);
+        }
+        error.hint(
+            "the same command fills the cache when it is not offline; `cache` and `stale` of the provider say how long \
+             it counts",
+        )
     }
 
     /// What the service says goes into the cache, or takes out what is there.
@@ -133,9 +144,28 @@ impl Cached {
         Some(self.surroundings.state_folder()?.join("cache"))
     }
 
+    /// Whether a file or folder is this user's alone, so that nobody else has put it there or reads it.
+    fn is_sound(&self, path: &Path) -> bool {
+        let Ok(metadata) = std::fs::symlink_metadata(path) else { return true };
+        let why = match () {
+            () if metadata.is_symlink() => "is a link",
+            () if metadata.uid() != rustix::process::geteuid().as_raw() => "belongs to another user",
+            () if metadata.mode() & 0o077 != 0 => "can be read or written by others",
+            () => return true,
+        };
+        let _ =
+            self.refused.set(format!("{}, which {why}: it is not used, and may be removed", path.display()));
+        false
+    }
+
     /// The key of this user's cache; made if `create`.
     fn key(&self, folder: &Path, create: bool) -> Result<Option<AeadKey>, FileError> {
         let path = folder.join("key");
+        if !self.is_sound(&path) {
+            if !create || std::fs::remove_file(&path).is_err() {
+                return Ok(None);
+            }
+        }
         let bytes = match files::read(&path, KEY_BYTES as u64) {
             Ok(bytes) => bytes,
             Err(error) if error.is_missing() && create => {
@@ -152,8 +182,12 @@ impl Cached {
     /// What is on disk; nothing if it is not there, not ours, or damaged.
     fn load(&self) -> Option<Entries> {
         let folder = self.folder()?;
+        let path = folder.join(format!("{}.sealed", self.id));
+        if !self.is_sound(&folder) || !self.is_sound(&path) {
+            return None;
+        }
         let key = self.key(&folder, false).ok()??;
-        let sealed = files::read(&folder.join(format!("{}.sealed", self.id)), FILE_BYTES_MAX).ok()?;
+        let sealed = files::read(&path, FILE_BYTES_MAX).ok()?;
         let plain = key.open_random(self.id.as_bytes(), sealed.expose()).ok()?;
         let tree = SecretTree::parse(plain.expose())?;
         if tree.expose().get("version").and_then(Value::as_u64) != Some(VERSION) {
@@ -166,6 +200,9 @@ impl Cached {
     fn save(&self, entries: &Entries) -> Result<(), FileError> {
         let Some(folder) = self.folder() else { return Ok(()) };
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        if !self.is_sound(&folder) {
+            return Ok(());
+        }
         let Some(key) = made.ok().map(|()| self.key(&folder, true)).transpose()?.flatten() else {
             return Ok(());
         };
@@ -174,6 +211,9 @@ impl Cached {
         let sealed =
             key.seal_random(self.surroundings.entropy.as_ref(), self.id.as_bytes(), tree.to_bytes().expose());
         let path = folder.join(format!("{}.sealed", self.id));
+        if !self.is_sound(&path) && std::fs::remove_file(&path).is_err() {
+            return Ok(());
+        }
         files::change(&path, Links::Refuse, FILE_BYTES_MAX)?.replace(&sealed)
     }
 }
@@ -236,6 +276,22 @@ impl Provider for Cached {
 
     fn revoke(&self, lease: &Lease) -> Result<(), ProviderError> {
         self.inner.revoke(lease)
+    }
+
+    fn login(&self) -> Option<Lease> {
+        self.inner.login()
+    }
+
+    fn renew_login(&self) -> Result<Lease, ProviderError> {
+        self.inner.renew_login()
+    }
+
+    fn log_out(&self) -> Result<(), ProviderError> {
+        self.inner.log_out()
+    }
+
+    fn take_back(&self) -> Result<(), ProviderError> {
+        self.inner.take_back()
     }
 }
 

@@ -163,6 +163,8 @@ pub enum Command {
     Hook(commands::project::hook::HookArgs),
     #[command(hide = true)]
     HookEnv(commands::project::hook::HookEnvArgs),
+    #[command(hide = true)]
+    KeepFolder(commands::project::run::files::KeepFolderArgs),
     /// .env files: list, get, set, unset, run, lint
     #[command(subcommand)]
     Dotenv(commands::dotenv::DotenvCommand),

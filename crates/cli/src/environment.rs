@@ -14,7 +14,7 @@ pub struct Environment {
 }
 
 /// Variables that would hand our own access to a child: never inherited from us.
-pub const WITHHELD: [&str; 13] = [
+pub const WITHHELD: [&str; 15] = [
     "STRONGROOM_TOKEN",
     "VAULT_TOKEN",
     "BAO_TOKEN",
@@ -25,6 +25,8 @@ pub const WITHHELD: [&str; 13] = [
     "STRONGROOM_SECRET_ID",
     "VAULT_SECRET_ID",
     "STRONGROOM_PASSWORD",
+    "VAULT_PASSWORD",
+    "VAULT_JWT",
     "SOPS_AGE_KEY",
     "SOPS_AGE_KEY_CMD",
     "SOPS_AGE_SSH_PRIVATE_KEY_CMD",

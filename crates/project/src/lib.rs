@@ -14,6 +14,7 @@ pub mod files;
 pub mod generate;
 pub mod guard;
 pub mod infer;
+pub mod leases;
 pub mod liveness;
 pub mod lock;
 pub mod manifest;

@@ -6,7 +6,7 @@
 //! everybody else a fingerprint says nothing, however weak the value is. Each environment has its own key.
 
 use crate::manifest::{Environment, Manifest, Problem, ProblemKind};
-use crate::resolve::{Resolution, Source};
+use crate::resolve::{Candidate, Resolution, Resolved};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -152,7 +152,7 @@ impl Lock {
         let mut after = LockedEnvironment { key: key.map(Key::id), secret: BTreeMap::new() };
         let mut changed = Vec::new();
         for (name, resolved) in &resolution.secrets {
-            let Source::Provider(candidate) = &resolved.source else { continue };
+            let Some(candidate) = lockable(resolved) else { continue };
             let version = candidate.found.version.clone();
             let fingerprint = key.map(|key| key.fingerprint(environment, name, &resolved.value));
             let old = before.secret.get(name);
@@ -217,7 +217,7 @@ impl Lock {
             problems.push(problem.hint("`strongroom lock` takes what is there now for right"));
         };
         for (name, resolved) in &resolution.secrets {
-            let Source::Provider(candidate) = &resolved.source else { continue };
+            let Some(candidate) = lockable(resolved) else { continue };
             match locked.secret.get(name) {
                 None => say(name, "is not in the lock"),
                 Some(old) if old.provider != candidate.provider => {
@@ -270,6 +270,11 @@ impl Lock {
 }
 
 /// To the second, in UTC.
+/// What a provider keeps. What it lends is another value each time.
+fn lockable(resolved: &Resolved) -> Option<&Candidate> {
+    resolved.candidate().filter(|candidate| candidate.found.lease.is_none())
+}
+
 fn day(time: Timestamp) -> String {
     Timestamp::from_seconds(time.seconds()).rfc3339()
 }

@@ -24,20 +24,25 @@ pub struct Redactor {
 
 impl Redactor {
     pub fn new<'v>(values: impl IntoIterator<Item = &'v SecretBytes>) -> Self {
-        let mut patterns: Vec<SecretBytes> = Vec::new();
+        let mut redactor = Self { patterns: Vec::new(), held: Zeroizing::default(), begins: [false; 256] };
+        redactor.learn(values);
+        redactor
+    }
+
+    /// Takes these values out too, from here on.
+    pub fn learn<'v>(&mut self, values: impl IntoIterator<Item = &'v SecretBytes>) {
+        let patterns = &mut self.patterns;
         for value in values {
             patterns.extend(forms(value.expose()));
         }
         patterns.retain(|pattern| pattern.expose().len() >= VALUE_BYTES_MIN);
         patterns.sort_by(|one, other| one.expose().cmp(other.expose()));
         patterns.dedup_by(|one, other| one.expose() == other.expose());
-        let mut begins = [false; 256];
         for first in patterns.iter().filter_map(|pattern| pattern.expose().first()) {
-            if let Some(begins) = begins.get_mut(usize::from(*first)) {
+            if let Some(begins) = self.begins.get_mut(usize::from(*first)) {
                 *begins = true;
             }
         }
-        Self { patterns, held: Zeroizing::default(), begins }
     }
 
     /// Takes a chunk, and gives what can be shown by now.
@@ -177,6 +182,16 @@ mod tests {
         check(&["abc"], "abc", "abc");
         check(&["aaaa", "aaab"], "aaaaaab", "[redacted]aab");
         check(&[], "text", "text");
+    }
+
+    #[test]
+    fn a_value_that_is_learnt_later_is_taken_out_beside_the_first() {
+        let value = |text: &str| SecretBytes::new(text.as_bytes().to_vec());
+        let mut redactor = Redactor::new(&[value("hunter2")]);
+        assert_eq!(redactor.push(b"a hunt"), b"a ");
+        redactor.learn(&[value("swordfish")]);
+        assert_eq!(redactor.push(b"er2 swordf"), b"[redacted] ");
+        assert_eq!(redactor.push(b"ish"), b"[redacted]");
     }
 
     #[test]

@@ -8,10 +8,16 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use strongroom_http::{Address as DoorAddress, Answer, Door, Handler, Listener, Options};
-use strongroom_kernel::{Kernel, Request};
+use strongroom_kernel::{
+    Access, Backend, Call, Class, Data, Error, Kernel, LeaseGrant, Method, Operation, Renewal, Request,
+    Response, Route, Run,
+};
+use strongroom_project::leases::{Leases, has_leases, lent_names};
+use strongroom_project::manifest::Manifest;
 use strongroom_project::provider::{Address, ErrorKind, Kind, Provider, ProviderError, Setting, Settings};
+use strongroom_project::resolve::{self, Depth, Opened, Resolution, Selection};
 use strongroom_project::{Surroundings, Variables};
-use strongroom_secret::SecretBytes;
+use strongroom_secret::{Clock, SecretBytes};
 use strongroom_testkit::server::TestServer;
 use strongroom_testkit::{FakeClock, SeededEntropy};
 
@@ -40,8 +46,40 @@ struct Served {
     _runtime: tokio::runtime::Runtime,
 }
 
+/// An engine that lends: names and passwords for an hour, for four hours at most.
+static LENDER: Backend = Backend {
+    renew: Some(|_, _| Ok(Renewal { ttl: HOUR, ttl_max: Some(HOUR * 4) })),
+    revoke: Some(|_, _| Ok(())),
+    ..Backend::new("lender", Class::Secret, "Lends accounts.", &[LENDER_ROUTES])
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+const LENDER_ROUTES: &[Route] = &[Route {
+    pattern: "creds/{name}",
+    summary: "Lend an account.",
+    access: Access::Token,
+    fields: &[],
+    methods: &[Method { operation: Operation::Read, run: Run::Write(lend), summary: "Lend an account." }],
+    exists: None,
+}];
+
+fn lend(call: &mut Call<'_>) -> Result<Response, Error> {
+    let data = json!({"username": "not-a-real-user", "password": "not-a-real-password"});
+    let Value::Object(data) = data else { unreachable!() };
+    let lease = LeaseGrant {
+        ttl: Some(HOUR),
+        ttl_max: Some(HOUR * 4),
+        renewable: call.capture("name") != "fixed",
+        internal: Value::Null,
+    };
+    Ok(Response { data: Data::Map(data), lease: Some(lease), ..Response::default() })
+}
+
 fn serve() -> Served {
-    let server = TestServer::start(strongroom_backends::all());
+    let mut backends = strongroom_backends::all();
+    backends.push(&LENDER);
+    let server = TestServer::start(backends);
     let counting = Arc::new(Counting { kernel: Arc::clone(&server.kernel), asked: Mutex::default() });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let handler: Arc<dyn Handler> = Arc::<Counting>::clone(&counting);
@@ -220,10 +258,16 @@ fn logins_and_tokens_from_every_place() {
     assert!(error.looked.join(" ").contains(".vault-token"), "{:?}", error.looked);
     std::fs::write(home.path().join(".vault-token"), format!("{}\n", served.server.root_token)).unwrap();
     assert_eq!(value(&[], &[]).unwrap().as_deref(), Some("v"));
-    assert_eq!(
-        value(&[("STRONGROOM_TOKEN", "hvs.not-a-real-token")], &[]).unwrap_err().kind,
-        ErrorKind::Denied
-    );
+    let error = value(&[("STRONGROOM_TOKEN", "hvs.not-a-real-token")], &[]).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Authentication);
+    assert!(error.hint.as_deref().unwrap_or_default().contains("log in again"), "{error:?}");
+    let helper = home.path().join("helper");
+    let script = format!("#!/bin/sh\n[ \"$1\" = get ] && printf '%s\\n' {}\n", served.server.root_token);
+    std::fs::write(&helper, script).unwrap();
+    std::fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(home.path().join(".vault"), format!("token_helper = {helper:?}\n")).unwrap();
+    std::fs::write(home.path().join(".vault-token"), "hvs.not-a-real-token").unwrap();
+    assert_eq!(value(&[], &[]).unwrap().as_deref(), Some("v"), "the helper comes before the file");
 }
 
 #[test]
@@ -265,4 +309,201 @@ fn what_is_not_permitted_and_who_is_not_there() {
     let error = fetch(&*down, "secret/a#k").unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unreachable);
     assert!(error.message.contains(&closed.to_string()), "{error}");
+}
+
+const DYNAMIC: &str = r#"version = 1
+[env]
+default = { order = ["vault"] }
+[provider.vault]
+type = "vault"
+path = "secret/shop"
+ADDRESS
+AUTH
+retries = 0
+[secret]
+DB_USER = { ref = { vault = "db/creds/NAME#username" } }
+DB_PASSWORD = { ref = { vault = "db/creds/NAME#password" } }
+DB_URL = { type = "url", compose = "postgres://${DB_USER|url}:${DB_PASSWORD|url}@db/shop" }
+API_KEY = {}
+"#;
+
+/// A project whose database account is lent.
+struct Lent {
+    served: Served,
+    folder: tempfile::TempDir,
+}
+
+impl Lent {
+    fn new() -> Self {
+        let served = serve();
+        let root = served.server.root();
+        assert_eq!(root.write("sys/mounts/db", json!({"type": "lender"})).status, 204);
+        assert_eq!(
+            root.write("secret/data/shop", json!({"data": {"API_KEY": "not-a-real-key"}})).status,
+            200
+        );
+        let policy = r#"path "secret/*" { capabilities = ["read"] } path "db/*" { capabilities = ["read"] }"#;
+        assert_eq!(root.write("sys/policies/acl/reader", json!({"policy": policy})).status, 204);
+        assert_eq!(root.write("sys/auth/userpass", json!({"type": "userpass"})).status, 204);
+        let user = json!({"password": "not-a-real-password", "token_policies": "reader", "token_ttl": "2h"});
+        assert_eq!(root.write("auth/userpass/users/ann", user).status, 204);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("password"), "not-a-real-password").unwrap();
+        Self { served, folder }
+    }
+
+    /// Resolved by a login of the provider's own, or with the root token.
+    fn resolve(&self, name: &str, own_login: bool) -> (Opened, Resolution) {
+        let auth = match own_login {
+            true => "auth = \"userpass\"\nuser = \"ann\"\ncredential-file = \"password\"",
+            false => "",
+        };
+        let address = format!("address = {:?}", self.served.url);
+        let text = DYNAMIC.replace("NAME", name).replace("ADDRESS", &address).replace("AUTH", auth);
+        let path = self.folder.path().join("strongroom.toml");
+        std::fs::write(&path, text).unwrap();
+        let manifest = Manifest::load(&path).unwrap();
+        let environment = manifest.environment(None).unwrap();
+        let token = self.served.server.root_token.clone();
+        let clock = Arc::clone(&self.served.server.clock);
+        let surroundings = Arc::new(Surroundings {
+            variables: Variables::from_pairs([("VAULT_TOKEN".into(), token.into())]),
+            home: None,
+            folder: self.folder.path().to_owned(),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            entropy: Arc::new(SeededEntropy::new(5)),
+        });
+        let opened = Opened::new(&manifest, environment, &surroundings).unwrap();
+        let request =
+            resolve::Request { selection: Selection::All, depth: Depth::First, pins: None, now: clock.now() };
+        let resolution = resolve::resolve(&manifest, environment, &opened, &request);
+        assert!(!resolution.has_errors(), "{:?}", resolution.problems);
+        (opened, resolution)
+    }
+
+    fn leases(&self, name: &str, own_login: bool) -> Leases {
+        let (opened, resolution) = self.resolve(name, own_login);
+        assert!(has_leases(&resolution));
+        Leases::new(opened, &resolution, self.now())
+    }
+
+    fn now(&self) -> Duration {
+        self.served.server.clock.monotonic()
+    }
+
+    /// Until the next lease is due; what is said about it then.
+    fn next(&self, leases: &mut Leases) -> Vec<String> {
+        self.served.server.clock.advance(leases.due().unwrap() - self.now());
+        leases.renew(self.now())
+    }
+
+    /// How many leases the server has of the lender.
+    fn alive(&self, name: &str) -> usize {
+        let list = self.served.server.root().list(&format!("sys/leases/lookup/db/creds/{name}"));
+        list.body["data"]["keys"].as_array().map_or(0, Vec::len)
+    }
+
+    fn asked_for(&self, path: &str) -> usize {
+        self.served.asked().iter().filter(|asked| asked.ends_with(path)).count()
+    }
+}
+
+#[test]
+fn a_lease_is_renewed_while_it_can_be_and_its_end_is_said() {
+    let lent = Lent::new();
+    let mut leases = lent.leases("app", false);
+    assert_eq!(lent.alive("app"), 1, "one request for two entries of one path");
+    // Two thirds of an hour, five times; then the four hours of the server's bound are near.
+    for round in 0..5 {
+        assert_eq!(lent.next(&mut leases), Vec::<String>::new(), "round {round}");
+    }
+    assert_eq!(lent.asked_for("sys/leases/renew"), 5);
+    let last = lent.next(&mut leases);
+    assert!(last.len() == 1 && last[0].contains("cannot be lengthened any more"), "{last:?}");
+    assert!(last[0].contains("DB_PASSWORD, DB_USER from vault"), "{last:?}");
+    assert!(!leases.has_ended());
+    let over = lent.next(&mut leases);
+    assert!(over.len() == 1 && over[0].contains("has ended"), "{over:?}");
+    assert!(leases.has_ended());
+    assert_eq!(leases.due(), None);
+    assert_eq!(leases.give_back(), Vec::<String>::new());
+}
+
+#[test]
+fn a_lease_that_cannot_be_renewed_is_revoked_all_the_same() {
+    let lent = Lent::new();
+    let mut leases = lent.leases("fixed", false);
+    assert_eq!(leases.due(), Some(lent.now() + HOUR));
+    assert_eq!(lent.alive("fixed"), 1);
+    assert_eq!(leases.give_back(), Vec::<String>::new());
+    assert_eq!(lent.alive("fixed"), 0);
+    assert_eq!(lent.asked_for("sys/leases/renew"), 0);
+}
+
+#[test]
+fn a_login_of_our_own_is_renewed_with_its_leases_and_ends_with_them() {
+    let lent = Lent::new();
+    let mut leases = lent.leases("app", true);
+    while lent.now() < HOUR * 3 {
+        assert_eq!(lent.next(&mut leases), Vec::<String>::new());
+    }
+    let asked = lent.served.asked();
+    let count = |end: &str| asked.iter().filter(|asked| asked.ends_with(end)).count();
+    assert!(count("auth/token/renew-self") >= 2 && count("sys/leases/renew") >= 4, "{asked:?}");
+    assert_eq!(lent.alive("app"), 1);
+    assert_eq!(leases.give_back(), Vec::<String>::new());
+    assert_eq!(lent.served.asked(), ["update auth/token/revoke-self"]);
+    drop(leases);
+    assert_eq!(lent.served.asked(), Vec::<String>::new(), "once is enough");
+    // What a token leaves behind goes in batches.
+    lent.served.server.clock.advance(Duration::from_secs(1));
+    assert_eq!(
+        lent.served.server.root().list("auth/token/accessors").data()["keys"].as_array().unwrap().len(),
+        1
+    );
+}
+
+#[test]
+fn a_server_that_is_away_is_asked_again_and_said_once() {
+    let lent = Lent::new();
+    let mut leases = lent.leases("app", false);
+    lent.served.server.kernel.seal();
+    let first = lent.next(&mut leases);
+    assert!(first.len() == 1 && first[0].contains("was not lengthened, and ends in 20m"), "{first:?}");
+    assert_eq!(lent.next(&mut leases), Vec::<String>::new());
+    lent.served.server.unseal();
+    assert_eq!(lent.next(&mut leases), Vec::<String>::new());
+    assert_eq!(leases.due(), Some(lent.now() + HOUR * 2 / 3));
+    lent.served.server.kernel.seal();
+    let failed = leases.give_back();
+    assert!(failed.len() == 1 && failed[0].contains("was not ended"), "{failed:?}");
+}
+
+#[test]
+fn our_own_login_ends_with_the_command_unless_something_was_lent_under_it() {
+    let lent = Lent::new();
+    let (opened, resolution) = lent.resolve("app", true);
+    assert_eq!(
+        lent_names(&resolution).into_iter().collect::<Vec<_>>(),
+        ["DB_PASSWORD", "DB_URL", "DB_USER"],
+        "what is composed of a lent value is lent"
+    );
+    drop(opened);
+    assert_eq!(lent.asked_for("revoke-self"), 0, "the account is still in use");
+    let settings = [
+        ("path", text("secret/shop")),
+        ("auth", text("userpass")),
+        ("user", text("ann")),
+        ("credential-file", text("password")),
+    ];
+    let provider = lent.served.open_as(lent.folder.path(), &[], &settings);
+    assert_eq!(fetch(&*provider, "secret/shop#API_KEY").unwrap().as_deref(), Some("not-a-real-key"));
+    drop(provider);
+    assert_eq!(lent.asked_for("revoke-self"), 1);
+    // One that asked nobody has nothing to end; a token that somebody gave us stays.
+    drop(lent.served.open_as(lent.folder.path(), &[], &settings));
+    let given = lent.served.open(&[]);
+    assert!(fetch(&*given, "secret/shop#API_KEY").unwrap().is_some());
+    drop(given);
+    assert_eq!(lent.asked_for("revoke-self"), 0);
 }

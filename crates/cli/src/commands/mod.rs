@@ -49,6 +49,7 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Scan(args) => scan::run(context, &args),
         Command::Hook(args) => project::hook::run(context, &args),
         Command::HookEnv(args) => project::hook::hook_env(context, &args),
+        Command::KeepFolder(args) => Ok(project::run::files::keep(&args.folder)),
         Command::Trust(args) => project::guard::trust(context, &args),
         Command::Status => status::run(context),
         Command::Login(args) => login::run(context, &args),

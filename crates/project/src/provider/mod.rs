@@ -72,6 +72,27 @@ pub trait Provider: Send + Sync {
     fn revoke(&self, lease: &Lease) -> Result<(), ProviderError> {
         Err(cannot(self, "revoke leases", &Address::of_path(lease.id.as_str())))
     }
+
+    /// What it has logged in with by itself, if it has. All that it lends ends with it.
+    fn login(&self) -> Option<Lease> {
+        None
+    }
+
+    /// Lengthens its own login and answers with what it has become.
+    fn renew_login(&self) -> Result<Lease, ProviderError> {
+        Err(ProviderError::unsupported(format!("{} has no login of its own", self.place())))
+    }
+
+    /// Ends its own login; it is not asked for anything afterwards. A provider that is dropped does so by itself, unless
+    /// something that it has lent would end too.
+    fn log_out(&self) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    /// Ends all that it has lent: it was only looked at.
+    fn take_back(&self) -> Result<(), ProviderError> {
+        Ok(())
+    }
 }
 
 fn cannot<P: Provider + ?Sized>(provider: &P, what: &str, address: &Address) -> ProviderError {
@@ -111,6 +132,14 @@ impl Address {
 
     pub fn of_key(path: impl Into<String>, key: impl Into<String>) -> Self {
         Self { path: path.into(), key: Some(key.into()), version: None }
+    }
+
+    /// For people: a provider whose one path is its place is said once.
+    pub fn shown_in(&self, place: &str) -> String {
+        match &self.key {
+            Some(key) if self.path == place && self.version.is_none() => format!("{key} in {place}"),
+            _ => format!("{self} in {place}"),
+        }
     }
 
     /// Reads what a `ref` in the manifest says.

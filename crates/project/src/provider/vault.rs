@@ -6,9 +6,10 @@ use super::{Address, ErrorKind, Lease, Outcome, Provider, ProviderError, Reach, 
 use crate::at_once;
 use crate::surroundings::Surroundings;
 use crate::web::Limits;
-use login::Login;
+use login::{Entry, Login};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use strongroom_api::Response;
@@ -64,9 +65,19 @@ struct Vault {
     login: Login,
     limits: Limits,
     surroundings: Arc<Surroundings>,
-    client: OnceLock<Result<Arc<Client>, ProviderError>>,
+    connected: OnceLock<Result<Connected, ProviderError>>,
     /// What the server has said of mounts, by the path that was asked about.
     mounts: Mutex<HashMap<String, Option<KvMount>>>,
+}
+
+/// A client with a token, and whose token it is.
+struct Connected {
+    client: Client,
+    /// Of a token that this provider got for itself, and that can be taken back.
+    login: Option<Lease>,
+    is_logged_out: AtomicBool,
+    /// What was lent, which would end with the login.
+    lent: Mutex<Vec<Lease>>,
 }
 
 /// What is known of the engine at a path before anybody is asked.
@@ -110,7 +121,8 @@ impl Provider for Vault {
         if let Err(error) = self.client() {
             return addresses.iter().map(|_| Err(error.clone())).collect();
         }
-        let answers = at_once(&places, self.limits.concurrency, |place| self.one(*place));
+        let mut answers = at_once(&places, self.limits.concurrency, |place| self.one(*place));
+        self.explain_denials(&mut answers);
         let found: HashMap<_, _> = places.into_iter().zip(answers).collect();
         hand_out(addresses, &found)
     }
@@ -166,6 +178,57 @@ impl Provider for Vault {
         let answer = self.client()?.write("sys/leases/revoke", &body);
         answer.map(|_| ()).map_err(|error| told(error, "sys/leases/revoke"))
     }
+
+    fn login(&self) -> Option<Lease> {
+        self.connected.get()?.as_ref().ok()?.login.clone()
+    }
+
+    fn renew_login(&self) -> Result<Lease, ProviderError> {
+        let path = "auth/token/renew-self";
+        let answer = self.client()?.write(path, &json!({})).map_err(|error| told(error, path))?;
+        let auth = answer.and_then(|answer| answer.auth);
+        let auth = auth.ok_or_else(|| {
+            ProviderError::malformed("the server says nothing about the login").looked(path)
+        })?;
+        let id = self.login().map(|login| login.id).unwrap_or_default();
+        let seconds = u64::try_from(auth.lease_duration).unwrap_or_default();
+        Ok(Lease { id, duration: Duration::from_secs(seconds), renewable: auth.renewable })
+    }
+
+    fn log_out(&self) -> Result<(), ProviderError> {
+        let Some(Ok(connected)) = self.connected.get() else { return Ok(()) };
+        if connected.login.is_none() || connected.is_logged_out.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let path = "auth/token/revoke-self";
+        match connected.client.write(path, &json!({})) {
+            Ok(_) => Ok(()),
+            // It has expired, or its uses are over: there is nothing to take back.
+            Err(error) if error.kind() == Some(ServerErrorKind::PermissionDenied) => Ok(()),
+            Err(error) => Err(told(error, path)),
+        }
+    }
+
+    fn take_back(&self) -> Result<(), ProviderError> {
+        let Some(Ok(connected)) = self.connected.get() else { return Ok(()) };
+        let lent = std::mem::take(&mut *connected.lent.lock().unwrap_or_else(PoisonError::into_inner));
+        match connected.login {
+            // All of it ends with the login.
+            Some(_) => self.log_out(),
+            None => lent.iter().try_for_each(|lease| self.revoke(lease)),
+        }
+    }
+}
+
+impl Drop for Vault {
+    /// A login is not left behind for others to find. If it cannot be taken back, it ends by itself.
+    fn drop(&mut self) {
+        if let Some(Ok(connected)) = self.connected.get()
+            && connected.lent.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        {
+            let _ = self.log_out();
+        }
+    }
 }
 
 impl Vault {
@@ -193,7 +256,7 @@ impl Vault {
             login: Login::of_settings(settings)?,
             limits: remote::limits(settings, surroundings),
             surroundings: Arc::clone(surroundings),
-            client: OnceLock::new(),
+            connected: OnceLock::new(),
             mounts: Mutex::default(),
         })
     }
@@ -202,15 +265,41 @@ impl Vault {
         self.address.clone().unwrap_or_else(|| "an address that is not set".to_owned())
     }
 
+    /// A server says the same of a token that it does not know and of one that may not do this. Whether the token may look at
+    /// itself tells them apart.
+    fn explain_denials(&self, answers: &mut [Result<Option<Whole>, ProviderError>]) {
+        let is_denied = |error: &&mut ProviderError| error.kind == ErrorKind::Denied;
+        let mut denied =
+            answers.iter_mut().filter_map(|answer| answer.as_mut().err()).filter(is_denied).peekable();
+        if denied.peek().is_none() {
+            return;
+        }
+        let looked = self.client().map(|client| client.read("auth/token/lookup-self", &[]));
+        let is_unknown =
+            matches!(looked, Ok(Err(error)) if error.kind() == Some(ServerErrorKind::PermissionDenied));
+        for error in denied.filter(|_| is_unknown) {
+            error.kind = ErrorKind::Authentication;
+            error.hint = Some(
+                "the token has expired or was revoked: log in again (strongroom login). Or its policies allow neither \
+                 this nor auth/token/lookup-self"
+                    .to_owned(),
+            );
+        }
+    }
+
     /// Logged in, once.
-    fn client(&self) -> Result<&Arc<Client>, ProviderError> {
+    fn connected(&self) -> Result<&Connected, ProviderError> {
         let connect = || {
             let mut client = Client::new(self.config()?).map_err(|error| told(error, ""))?;
-            let token = self.login.token(&client, &self.surroundings)?;
+            let Entry { token, login } = self.login.enter(&client, &self.surroundings)?;
             client.set_token(Some(token));
-            Ok(Arc::new(client))
+            Ok(Connected { client, login, is_logged_out: AtomicBool::new(false), lent: Mutex::default() })
         };
-        self.client.get_or_init(connect).as_ref().map_err(ProviderError::clone)
+        self.connected.get_or_init(connect).as_ref().map_err(ProviderError::clone)
+    }
+
+    fn client(&self) -> Result<&Client, ProviderError> {
+        self.connected().map(|connected| &connected.client)
     }
 
     fn config(&self) -> Result<ClientConfig, ProviderError> {
@@ -328,6 +417,9 @@ impl Vault {
     /// None for a version that was deleted.
     fn whole(&self, mut answer: Response, route: &Route) -> Option<Whole> {
         let lease = lease_of(&answer);
+        if let (Some(lease), Some(Ok(connected))) = (&lease, self.connected.get()) {
+            connected.lent.lock().unwrap_or_else(PoisonError::into_inner).push(lease.clone());
+        }
         let mut data = answer.data.take()?;
         let origin = format!("{} {}", self.shown_address(), route.api_path);
         let is_kv2 = route.version == KvVersion::Two && data.contains_key("metadata");

@@ -364,7 +364,7 @@ impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         let kind = match &error {
             FileError::Missing(_) | FileError::NotAFile { .. } | FileError::TooLarge { .. } => Kind::Missing,
-            FileError::Link { .. } => Kind::Usage,
+            FileError::Link { .. } | FileError::Dangling { .. } => Kind::Usage,
             FileError::Changed(_) | FileError::Locked { .. } | FileError::Owner { .. } => Kind::Other,
             FileError::Io { .. } => Kind::Other,
         };

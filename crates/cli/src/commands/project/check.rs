@@ -78,6 +78,7 @@ fn of_environment(context: &Context, name: &str) -> Result<Vec<Problem>, Failure
     let mut problems = super::lock::against(&session, &lock, &session.environment, &opened, &resolution)?;
     problems.extend(resolution.problems);
     problems.extend(strongroom_project::check::unused(&session.manifest, &session.environment, &opened));
+    session.take_back(&opened, &session.environment);
     Ok(problems)
 }
 

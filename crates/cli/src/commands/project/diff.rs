@@ -59,6 +59,7 @@ fn of(session: &Session<'_>, name: &str) -> Result<Resolution, Failure> {
     let opened = session.providers_of(&environment)?;
     let resolution =
         session.resolve_with(&environment, &opened, &session.request(Selection::All, Depth::First));
+    session.take_back(&opened, &environment);
     let harmless = [ProblemKind::Missing, ProblemKind::Invalid, ProblemKind::Expired];
     let fatal: Vec<_> =
         resolution.problems.iter().filter(|problem| !harmless.contains(&problem.kind)).cloned().collect();

@@ -129,6 +129,7 @@ fn providers(session: &Session<'_>, opened: &Opened, findings: &mut Vec<Finding>
         });
     }
     let resolution = session.resolve(opened, Selection::All, Depth::First);
+    session.take_back(opened, &session.environment);
     let errors = resolution.problems.iter().filter(|problem| Problem::is_error(problem)).count();
     findings.push(match errors {
         0 => finding("values", State::Fine, "all that are required are there and valid"),

@@ -1,6 +1,7 @@
 //! `edit`: the values of one provider in an editor, and what changed back into it.
 
 use super::Session;
+use super::run::files::private_folder;
 use crate::context::Context;
 use crate::failure::Failure;
 use clap::Args;
@@ -164,7 +165,7 @@ fn scratch(session: &Session<'_>) -> Result<tempfile::TempDir, Failure> {
     let runtime = variables.text("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_dir());
     let parent = runtime.unwrap_or_else(std::env::temp_dir);
     let failed = |error| Failure::other(format!("cannot make a folder in {}: {error}", parent.display()));
-    tempfile::Builder::new().prefix("strongroom-").tempdir_in(&parent).map_err(failed)
+    private_folder(&parent).map_err(failed)
 }
 
 /// Through a shell, as `$EDITOR` may hold arguments.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use strongroom_project::manifest::Secret;
-use strongroom_project::provider::Freshness;
+use strongroom_project::provider::{Address, Freshness};
 use strongroom_project::resolve::{Candidate, Depth, Opened, Resolution, Selection};
 use strongroom_secret::format_duration;
 
@@ -24,6 +24,7 @@ pub fn run(context: &Context, args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let opened = session.providers()?;
     let names = [args.name.clone()];
     let resolution = session.resolve(&opened, Selection::Names(&names), Depth::Every);
+    session.take_back(&opened, &session.environment);
     if context.output.is_table() {
         return context.output.text(&text(&session, &opened, secret, &resolution));
     }
@@ -57,7 +58,7 @@ fn text(session: &Session<'_>, opened: &Opened, secret: &Secret, resolution: &Re
     }
     out.push_str("\nLooked up in this order:\n");
     for (name, address, place) in lookups(session, opened, secret) {
-        let _ = writeln!(out, "  {name}: {address} in {place}");
+        let _ = writeln!(out, "  {name}: {}", address.shown_in(&place));
     }
     for problem in &resolution.problems {
         let _ = write!(out, "\n{}", problem.render());
@@ -91,11 +92,11 @@ fn facts(candidate: &Candidate) -> String {
     out
 }
 
-fn lookups(session: &Session<'_>, opened: &Opened, secret: &Secret) -> Vec<(String, String, String)> {
+fn lookups(session: &Session<'_>, opened: &Opened, secret: &Secret) -> Vec<(String, Address, String)> {
     let providers = opened.in_order(&session.environment);
     let lookup = |(name, provider): (&str, &dyn strongroom_project::provider::Provider)| {
         let address = opened.address(name, &secret.name, secret.references.get(name))?;
-        Some((name.to_owned(), address.to_string(), provider.place()))
+        Some((name.to_owned(), address, provider.place()))
     };
     providers.filter_map(lookup).collect()
 }
@@ -113,7 +114,7 @@ fn answer(session: &Session<'_>, opened: &Opened, secret: &Secret, resolution: &
     };
     let lookups: Vec<Value> = lookups(session, opened, secret)
         .into_iter()
-        .map(|(provider, address, place)| json!({"provider": provider, "address": address, "place": place}))
+        .map(|(provider, address, place)| json!({"provider": provider, "address": address.to_string(), "place": place}))
         .collect();
     json!({
         "version": 1,

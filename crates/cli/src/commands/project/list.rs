@@ -27,6 +27,9 @@ pub fn run(context: &Context, args: &ProjectListArgs) -> Result<ExitCode, Failur
         super::run::insist_on_scope(&session, scope)?;
     }
     let resolution = session.resolve(&opened, selection, Depth::First);
+    if !args.reveal {
+        session.take_back(&opened, &session.environment);
+    }
     let listed = session.manifest.secrets.iter();
     let listed =
         listed.filter(|secret| args.scope.as_ref().is_none_or(|scope| secret.scopes.contains(scope)));

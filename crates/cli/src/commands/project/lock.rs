@@ -48,6 +48,7 @@ pub fn run(context: &Context, args: &LockArgs) -> Result<ExitCode, Failure> {
         for name in lock.update(&environment.name, &resolution, key.as_ref(), session.now()) {
             changed.push((environment.name.clone(), name));
         }
+        session.take_back(&opened, environment);
     }
     lock.save(&session.manifest)?;
     report(&session, &changed)
@@ -75,6 +76,7 @@ fn check(session: &Session<'_>, lock: &Lock, environments: &[Environment]) -> Re
         let opened = session.providers_of(environment)?;
         let resolution = session.complete(resolve_in(session, environment, &opened))?;
         problems.extend(against(session, lock, environment, &opened, &resolution)?);
+        session.take_back(&opened, environment);
     }
     if !session.context.output.is_table() {
         let ok = !problems.iter().any(Problem::is_error);

@@ -127,12 +127,25 @@ impl<'a> Session<'a> {
 
     /// Resolves, and fails with all that is wrong.
     pub fn values(&self, selection: Selection<'_>) -> Result<Resolution, Failure> {
-        let opened = self.providers()?;
+        self.values_of(&self.providers()?, selection)
+    }
+
+    /// As `values`, of providers that go on being used: leases end with the login that they were given to.
+    pub fn values_of(&self, opened: &Opened, selection: Selection<'_>) -> Result<Resolution, Failure> {
         if self.context.project().locked {
-            return lock::locked(self, &opened, selection);
+            return lock::locked(self, opened, selection);
         }
-        let resolution = self.resolve(&opened, selection, Depth::First);
+        let resolution = self.resolve(opened, selection, Depth::First);
         self.complete(resolution)
+    }
+
+    /// Ends what was lent to a command that has only looked.
+    pub fn take_back(&self, opened: &Opened, environment: &Environment) {
+        for (name, provider) in opened.in_order(environment) {
+            if let Err(error) = provider.take_back() {
+                self.note(&format!("warning: what {name} has lent was not ended: {error}"));
+            }
+        }
     }
 
     /// The resolution, if it has no errors.

@@ -12,7 +12,7 @@ use strongroom_project::change::{Target, generate};
 use strongroom_project::compose::is_variable_name;
 use strongroom_project::files::{Links, change, read};
 use strongroom_project::infer::guess;
-use strongroom_project::manifest::{Generator, GeneratorKind, Manifest};
+use strongroom_project::manifest::{Generator, GeneratorKind, Manifest, did_you_mean};
 use strongroom_secret::SecretBytes;
 
 #[derive(Args)]
@@ -97,7 +97,18 @@ pub fn unset(context: &Context, args: &UnsetArgs) -> Result<ExitCode, Failure> {
         provider: args.provider.as_deref(),
     };
     let change = target.remove(&args.name)?;
-    session.note(&format!("{} is no longer in {} ({})", args.name, change.provider, change.address));
+    let place = opened.provider(&change.provider).map(|provider| provider.place()).unwrap_or_default();
+    if change.was_there {
+        session.note(&format!("{} is no longer in {} ({place})", args.name, change.provider));
+        return Ok(ExitCode::SUCCESS);
+    }
+    session.note(&format!("{} was not in {} ({place}): nothing was changed", args.name, change.provider));
+    let known = session.manifest.secrets.iter().map(|secret| secret.name.as_str());
+    if session.manifest.secret(&args.name).is_none()
+        && let Some(near) = did_you_mean(&args.name, known)
+    {
+        session.note(&format!("  hint: did you mean {near:?}?"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

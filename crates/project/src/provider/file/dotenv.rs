@@ -62,6 +62,17 @@ pub(super) fn changed(
 }
 
 fn parse(bytes: &SecretBytes, dialect: Dialect, name: &str) -> Result<Document, ProviderError> {
-    Document::from_bytes(bytes.expose(), dialect)
-        .map_err(|error| ProviderError::malformed(format!("{name} {error}")))
+    let document = Document::from_bytes(bytes.expose(), dialect)
+        .map_err(|error| ProviderError::malformed(format!("{name} {error}")))?;
+    // Which side counts would be chance.
+    let marks = ["<<<<<<< ", ">>>>>>> "].iter().filter(|mark| document.text().contains(**mark));
+    let cut =
+        marks.filter_map(|mark| document.text().lines().enumerate().find(|(_, line)| line.starts_with(mark)));
+    match cut.min() {
+        Some((index, _)) => {
+            Err(ProviderError::malformed(format!("{name}:{}: a merge conflict is not resolved", index + 1))
+                .hint("choose one side, and take the lines with <<<<<<<, ======= and >>>>>>> out"))
+        }
+        None => Ok(document),
+    }
 }

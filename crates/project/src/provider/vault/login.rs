@@ -4,7 +4,7 @@ use super::super::settings::{Checked, SettingsError};
 use super::{told, trimmed};
 use crate::files;
 use crate::program::Program;
-use crate::provider::{ProviderError, SecretTree};
+use crate::provider::{Lease, ProviderError, SecretTree};
 use crate::surroundings::Surroundings;
 use serde_json::json;
 use std::path::Path;
@@ -19,6 +19,12 @@ pub(super) struct Login {
     /// Variable with the secret id, password or JWT.
     variable: Option<String>,
     file: Option<String>,
+}
+
+/// A token, and what is known of it if it is our own.
+pub(super) struct Entry {
+    pub(super) token: SecretString,
+    pub(super) login: Option<Lease>,
 }
 
 enum Method {
@@ -51,13 +57,10 @@ impl Login {
         Ok(Self { method, mount, variable: text("credential"), file: text("credential-file") })
     }
 
-    pub(super) fn token(
-        &self,
-        client: &Client,
-        surroundings: &Surroundings,
-    ) -> Result<SecretString, ProviderError> {
+    pub(super) fn enter(&self, client: &Client, surroundings: &Surroundings) -> Result<Entry, ProviderError> {
         let (path, body) = match &self.method {
-            Method::Token => return self.present_token(surroundings),
+            // Somebody else's: it stays.
+            Method::Token => return Ok(Entry { token: self.present_token(surroundings)?, login: None }),
             Method::AppRole { role_id } => {
                 let secret = self.credential(surroundings, "VAULT_SECRET_ID", None)?;
                 ("login".to_owned(), json!({ "role_id": role_id, "secret_id": secret.expose() }))
@@ -86,10 +89,18 @@ impl Login {
             told.message = format!("the login at {path} failed: {}", told.message);
             told
         })?;
-        let token = answer.and_then(|answer| answer.auth).map(|auth| auth.client_token);
-        token.filter(|token| !token.is_empty()).ok_or_else(|| {
-            ProviderError::malformed("the server answered the login without a token").looked(path)
-        })
+        let auth = answer.and_then(|answer| answer.auth).filter(|auth| !auth.client_token.is_empty());
+        let auth = auth.ok_or_else(|| {
+            ProviderError::malformed("the server answered the login without a token").looked(&path)
+        })?;
+        // 0: a token without end.
+        let seconds = u64::try_from(auth.lease_duration).ok().filter(|seconds| *seconds > 0);
+        let duration = seconds.map_or(Duration::MAX, Duration::from_secs);
+        // A batch token is kept nowhere, and ends by itself alone.
+        let is_batch = ["hvb.", "b."].iter().any(|prefix| auth.client_token.expose().starts_with(prefix));
+        let can_be_revoked = !is_batch;
+        let login = can_be_revoked.then_some(Lease { id: path, duration, renewable: auth.renewable });
+        Ok(Entry { token: auth.client_token, login })
     }
 
     /// A variable, the helper that `~/.vault` names, or `~/.vault-token`.

@@ -5,6 +5,7 @@ use crate::provider::{Address, ErrorKind, ProviderError, Stored};
 use crate::resolve::Opened;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use std::cell::Cell;
 use strongroom_secret::{Entropy, SecretBytes};
 use zeroize::Zeroizing;
 
@@ -23,6 +24,8 @@ pub struct Change {
     pub provider: String,
     pub address: Address,
     pub stored: Option<Stored>,
+    /// Whether there was something to take away.
+    pub was_there: bool,
 }
 
 impl Target<'_> {
@@ -37,10 +40,15 @@ impl Target<'_> {
 
     /// Takes a value away from where `store` would put it.
     pub fn remove(&self, name: &str) -> Result<Change, ProviderError> {
-        self.first_that_can(name, |opened, provider, address| {
-            let removed = opened.provider(provider).map(|provider| provider.remove(address));
-            removed.transpose().map(|_| None)
-        })
+        let was_there = Cell::new(false);
+        let mut change = self.first_that_can(name, |opened, provider, address| {
+            let Some(provider) = opened.provider(provider) else { return Ok(None) };
+            let found = provider.fetch(std::slice::from_ref(address)).pop();
+            was_there.set(!matches!(found, Some(Ok(None))));
+            provider.remove(address).map(|()| None)
+        })?;
+        change.was_there = was_there.get();
+        Ok(change)
     }
 
     fn first_that_can(
@@ -54,7 +62,9 @@ impl Target<'_> {
             let reference = secret.and_then(|secret| secret.references.get(provider));
             let Some(address) = self.opened.address(provider, name, reference) else { continue };
             match act(self.opened, provider, &address) {
-                Ok(stored) => return Ok(Change { provider: provider.to_owned(), address, stored }),
+                Ok(stored) => {
+                    return Ok(Change { provider: provider.to_owned(), address, stored, was_there: false });
+                }
                 Err(error) if error.kind == ErrorKind::Unsupported && self.provider.is_none() => {
                     refused.push(format!("{provider}: {}", error.message));
                 }

@@ -41,12 +41,28 @@ pub fn of_declarations(report: &Report<'_>) -> Vec<Problem> {
 /// What the files with values look like from outside: to git, and to other users.
 pub fn of_files(report: &Report<'_>) -> Vec<Problem> {
     let files = plain_files(report.manifest);
-    let mut problems: Vec<Problem> = files.iter().filter_map(|file| readable_by_others(file)).collect();
+    let mut problems: Vec<Problem> = dangling(report.manifest);
+    problems.extend(files.iter().filter_map(|file| readable_by_others(file)));
     problems.extend(files.iter().flat_map(|file| of_lines(file)));
     if report.manifest.guard.gitignore {
         problems.extend(git::problems(&report.manifest.folder, &files));
     }
     problems
+}
+
+/// `.env` files that are links to nowhere: they count as not there, and nobody meant that.
+fn dangling(manifest: &Manifest) -> Vec<Problem> {
+    let entries = std::fs::read_dir(folder_of(manifest)).into_iter().flatten().filter_map(Result::ok);
+    let files = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_env_file));
+    let links = files.filter_map(|entry| {
+        let target = std::fs::read_link(entry.path()).ok()?;
+        let path = manifest.folder.join(entry.file_name());
+        (!path.exists()).then(|| {
+            let message = format!("{} is a link to {}, which is not there", path.display(), target.display());
+            Problem::warning(ProblemKind::Provider, message).hint("make that file, or remove the link")
+        })
+    });
+    links.collect()
 }
 
 /// Paths that the settings of an environment's providers name, as far as they can be files: what `run --watch` watches.

@@ -33,6 +33,8 @@ pub enum FileError {
     NotAFile { path: PathBuf, kind: &'static str },
     #[error("{} is a link to {}: name that file itself, or allow following links", .path.display(), .target.display())]
     Link { path: PathBuf, target: PathBuf },
+    #[error("{} is a link to {}, which is not there: make that file, or remove the link", .path.display(), .target.display())]
+    Dangling { path: PathBuf, target: PathBuf },
     #[error("{} has more than {bytes_max} bytes, the most that is read", .path.display())]
     TooLarge { path: PathBuf, bytes_max: u64 },
     #[error("{} was changed by another program in the meantime: nothing was written; try again", .0.display())]
@@ -174,7 +176,12 @@ fn resolve(path: &Path, links: Links) -> Result<PathBuf, FileError> {
     match links {
         _ if !is_link => Ok(path.to_owned()),
         Links::Replace => Ok(path.to_owned()),
-        Links::Follow => path.canonicalize().map_err(|error| io_error("cannot follow", path, error)),
+        Links::Follow => path.canonicalize().map_err(|error| match std::fs::read_link(path) {
+            Ok(target) if error.kind() == io::ErrorKind::NotFound => {
+                FileError::Dangling { path: path.to_owned(), target }
+            }
+            _ => io_error("cannot follow", path, error),
+        }),
         Links::Refuse => {
             let target = std::fs::read_link(path).map_err(|error| io_error("cannot follow", path, error))?;
             Err(FileError::Link { path: path.to_owned(), target })

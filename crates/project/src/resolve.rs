@@ -119,7 +119,7 @@ pub fn resolve(
     let mut unanswered = BTreeSet::new();
     for secret in &wanted {
         let answer = answers.remove(&secret.name).unwrap_or_default();
-        if answer.error.is_some() {
+        if !answer.errors.is_empty() {
             unanswered.insert(secret.name.as_str());
         }
         resolver.take(secret, answer);
@@ -167,8 +167,9 @@ impl Resolver<'_> {
     /// One problem for each thing that went wrong at a provider, however many secrets it concerns.
     fn failures(&mut self, answers: &BTreeMap<String, Answer>) {
         let mut groups: Vec<(&str, &ProviderError, Vec<&str>)> = Vec::new();
-        for (name, answer) in answers {
-            let Some((provider, error)) = &answer.error else { continue };
+        let failed =
+            answers.iter().flat_map(|(name, answer)| answer.errors.iter().map(move |error| (name, error)));
+        for (name, (provider, error)) in failed {
             let same =
                 groups.iter_mut().find(|(of, known, _)| of == provider && known.message == error.message);
             match same {
@@ -200,7 +201,7 @@ impl Resolver<'_> {
 
     /// The first value found, or the default.
     fn take(&mut self, secret: &Secret, answer: Answer) {
-        if answer.error.is_some() {
+        if !answer.errors.is_empty() {
             return;
         }
         let mut found = answer.found.into_iter();

@@ -17,8 +17,8 @@ pub(super) struct Asker<'a> {
 pub(super) struct Answer {
     /// By provider, in the order of the environment.
     pub(super) found: Vec<(String, Found)>,
-    /// The first provider that failed before any other had a value.
-    pub(super) error: Option<(String, ProviderError)>,
+    /// The providers that failed before any other had a value.
+    pub(super) errors: Vec<(String, ProviderError)>,
 }
 
 /// What one provider said of one secret; its rank is its place in the order.
@@ -93,7 +93,7 @@ fn answer(order: &[(&str, &dyn Provider)], outcomes: BTreeMap<usize, Outcome>) -
             Ok(None) => {}
             // A value further down may be an old one: nothing is taken past a provider that could not say.
             Err(error) if answer.found.is_empty() => {
-                answer.error.get_or_insert(((*provider).to_owned(), error));
+                answer.errors.push(((*provider).to_owned(), error));
             }
             Err(_) => {}
         }

@@ -40,13 +40,15 @@ enum Part {
     Interop,
     /// The providers for AWS against moto's server.
     Providers,
+    /// What we write for shells and other tools, read by them.
+    Readers,
     /// A short crash loop and a full disk.
     Crash,
     /// What starting a program costs, in instructions.
     Instructions,
 }
 
-const ALL: [Part; 11] = [
+const ALL: [Part; 12] = [
     Part::Tidy,
     Part::Rust,
     Part::Python,
@@ -54,6 +56,7 @@ const ALL: [Part; 11] = [
     Part::Dotenv,
     Part::Sops,
     Part::Providers,
+    Part::Readers,
     Part::Hvac,
     Part::Interop,
     Part::Crash,
@@ -91,6 +94,7 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
         Part::Dotenv => dotenv::run(&dotenv::Options::default()),
         Part::Sops => sops::run(&sops::Options::default()),
         Part::Providers => providers(),
+        Part::Readers => readers(),
         Part::Hvac => with_binary(|binary| hvac::run(&hvac::Options::of_binary(binary.to_owned()))),
         Part::Interop => with_binary(interop::run),
         Part::Instructions => instructions::run(),
@@ -186,6 +190,24 @@ fn providers() -> Result<Outcome> {
     };
     let mut command = Command::new("cargo");
     command.args(["test", "--package", "strongroom-project", "--test", "moto", "--", "--ignored"]);
+    run_cargo_test(command.env("STRONGROOM_TEST_PYTHON", python))
+}
+
+/// Installs other shells and readers in Python, and runs the tests that wait for them. A test says which of them is missing.
+fn readers() -> Result<Outcome> {
+    tools::install_from_debian(&["dash", "zsh", "fish"]);
+    let home = tools::target().join("readers");
+    std::fs::create_dir_all(&home)?;
+    let requirements = tools::root().join("crates/xtask/readers-requirements.txt");
+    let python = match tools::python_environment(&home.join("venv"), &requirements, &[]) {
+        Ok(python) => python,
+        Err(error) => {
+            println!("skipped: the readers in Python cannot be installed: {error:#}");
+            return Ok(Outcome::skipped());
+        }
+    };
+    let mut command = Command::new("cargo");
+    command.args(["test", "--package", "strongroom", "--test", "readers", "--", "--ignored", "--nocapture"]);
     run_cargo_test(command.env("STRONGROOM_TEST_PYTHON", python))
 }
 

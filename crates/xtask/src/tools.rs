@@ -67,6 +67,21 @@ pub(crate) fn installed(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
+/// Installs programs that are missing, where this is Debian and we may. What cannot be installed is left for the caller to
+/// notice.
+pub(crate) fn install_from_debian(programs: &[&str]) {
+    let missing: Vec<&str> = programs.iter().copied().filter(|program| !installed(program)).collect();
+    if missing.is_empty() || !installed("apt-get") {
+        return;
+    }
+    let mut apt = Command::new("apt-get");
+    apt.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(&missing);
+    apt.env("DEBIAN_FRONTEND", "noninteractive").stdout(std::process::Stdio::null());
+    if let Err(error) = succeed(&mut apt) {
+        println!("cannot install {}: {error:#}", missing.join(", "));
+    }
+}
+
 /// PATH with `folder` in front.
 pub(crate) fn path_with(folder: &Path) -> Result<std::ffi::OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();

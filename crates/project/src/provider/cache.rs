@@ -161,10 +161,8 @@ impl Cached {
     /// The key of this user's cache; made if `create`.
     fn key(&self, folder: &Path, create: bool) -> Result<Option<AeadKey>, FileError> {
         let path = folder.join("key");
-        if !self.is_sound(&path) {
-            if !create || std::fs::remove_file(&path).is_err() {
-                return Ok(None);
-            }
+        if !self.is_sound(&path) && (!create || std::fs::remove_file(&path).is_err()) {
+            return Ok(None);
         }
         let bytes = match files::read(&path, KEY_BYTES as u64) {
             Ok(bytes) => bytes,

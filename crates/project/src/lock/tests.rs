@@ -1,7 +1,6 @@
 use super::*;
 use crate::provider::Found;
 use crate::resolve::Source;
-use crate::resolve::{Candidate, Resolved};
 
 fn resolution(values: &[(&str, &str, Option<&str>)]) -> Resolution {
     let mut resolution = Resolution::default();

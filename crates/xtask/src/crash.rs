@@ -3,6 +3,8 @@
 //! Writers fill a KV v2 mount, each its own keys, and remember what the server acknowledged. The server is killed at
 //! a random moment, started again with the same data and nothing else, and must then hold every acknowledged version
 //! with its value. A write that was under way when the server died may be there or not, but whole.
+//!
+//! Rounds are counted in writes, not in seconds: on a slow machine the run takes longer and is worth the same.
 
 mod disk_full;
 mod ledger;
@@ -17,21 +19,27 @@ use ledger::{Attempt, Ledger};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use strongroom_testkit::SeededEntropy;
 
 /// Keys of each writer: few, so that they have many versions.
 const KEYS: u64 = 20;
+/// After its last write, a round goes on for less than this: otherwise every kill would come just after a commit.
+const LATER_MICROSECONDS: u64 = 20_000;
+/// A server that acknowledges nothing for so long hangs.
+const SILENCE_MAX: Duration = Duration::from_secs(120);
+/// How often a run says how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(30);
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// How often the server is killed.
     #[arg(long, default_value_t = 20)]
     kills: u64,
-    /// About how long the whole run writes.
-    #[arg(long, default_value_t = 30)]
-    seconds: u64,
+    /// Writes acknowledged between two kills: a number below this, chosen anew each time.
+    #[arg(long, default_value_t = 2000)]
+    writes: u64,
     /// Writers, each with one request under way.
     #[arg(long, default_value_t = 8)]
     writers: u64,
@@ -55,9 +63,9 @@ pub(crate) struct Options {
 impl Options {
     /// A short run against this binary.
     pub(crate) fn short(binary: PathBuf, disk_full: bool) -> Self {
-        let (kills, seconds, writers) = (10, 10, 8);
+        let (kills, writes, writers) = (10, 2000, 8);
         let profile = Profile::Debug;
-        Self { kills, seconds, writers, seed: None, disk_full, binary: Some(binary), config: None, profile }
+        Self { kills, writes, writers, seed: None, disk_full, binary: Some(binary), config: None, profile }
     }
 }
 
@@ -70,6 +78,17 @@ struct Totals {
     under_way_lost: u64,
     start_longest: Duration,
     problems: Vec<String>,
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.checked += other.checked;
+        self.under_way_kept += other.under_way_kept;
+        self.under_way_lost += other.under_way_lost;
+        self.start_longest = self.start_longest.max(other.start_longest);
+        self.problems.extend(other.problems);
+    }
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
@@ -148,41 +167,30 @@ async fn kill_again_and_again(options: &Options, recipe: &Recipe, seed: u64) -> 
     let mut ledgers: Vec<Ledger> =
         (0..options.writers.max(1)).map(|writer| Ledger::new(seed, writer, KEYS)).collect();
     let mut totals = Totals::default();
-    let round_milliseconds_max = 2 * options.seconds * 1000 / options.kills.max(1);
-    for _ in 0..options.kills {
-        let pause = Duration::from_millis(random.below(round_milliseconds_max));
-        let stop = Arc::new(AtomicBool::new(false));
-        let writers: Vec<_> = ledgers
-            .drain(..)
-            .map(|ledger| {
-                tokio::spawn(write_until_error(
-                    recipe.endpoint(),
-                    keys.root_token.clone(),
-                    ledger,
-                    Arc::clone(&stop),
-                ))
-            })
-            .collect();
-        tokio::time::sleep(pause).await;
-        running.kill()?;
-        stop.store(true, Ordering::Relaxed);
-        for writer in writers {
-            ledgers.push(writer.await??);
-        }
+    let mut told = Instant::now();
+    for kill in 1..=options.kills {
+        let round = Round {
+            writes: random.below(options.writes),
+            later: Duration::from_micros(random.below(LATER_MICROSECONDS)),
+        };
+        ledgers = write_and_kill(recipe, &keys, ledgers, running, &round).await?;
         if random.below(4) == 0 {
             // A second death, while it starts.
             let starting = recipe.start()?;
             tokio::time::sleep(Duration::from_millis(random.below(200))).await;
             starting.kill()?;
         }
-        let (next, mut api, took) = restart(recipe, &keys).await?;
+        let (next, _, took) = restart(recipe, &keys).await?;
         running = next;
         totals.start_longest = totals.start_longest.max(took);
-        for ledger in &mut ledgers {
-            check(&mut api, ledger, &mut totals).await?;
+        ledgers = check_all(recipe, &keys, ledgers, &mut totals).await?;
+        totals.acknowledged = ledgers.iter().map(|ledger| ledger.acknowledged).sum();
+        if told.elapsed() >= PROGRESS_INTERVAL {
+            told = Instant::now();
+            let (acknowledged, problems) = (totals.acknowledged, totals.problems.len());
+            eprintln!("{kill} kills, {acknowledged} acknowledged writes, {problems} problems");
         }
     }
-    totals.acknowledged = ledgers.iter().map(|ledger| ledger.acknowledged).sum();
     if totals.acknowledged == 0 {
         bail!("no write was ever acknowledged: {}", recipe.log_end());
     }
@@ -190,16 +198,68 @@ async fn kill_again_and_again(options: &Options, recipe: &Recipe, seed: u64) -> 
     Ok(totals)
 }
 
+/// When the server dies: after so many acknowledged writes, and so much later.
+struct Round {
+    writes: u64,
+    later: Duration,
+}
+
+/// What the writers of a round share.
+#[derive(Default)]
+struct Progress {
+    acknowledged: AtomicU64,
+    stop: AtomicBool,
+}
+
+/// Lets every ledger's writer write until the round is over and the server dead.
+async fn write_and_kill(
+    recipe: &Recipe,
+    keys: &Keys,
+    ledgers: Vec<Ledger>,
+    running: Running,
+    round: &Round,
+) -> Result<Vec<Ledger>> {
+    let progress = Arc::new(Progress::default());
+    let endpoint = recipe.endpoint()?;
+    let start = |ledger| {
+        let (endpoint, token) = (endpoint.clone(), keys.root_token.clone());
+        tokio::spawn(write_until_error(endpoint, token, ledger, Arc::clone(&progress)))
+    };
+    let writers: Vec<_> = ledgers.into_iter().map(start).collect();
+    let (mut seen, mut since) = (0, Instant::now());
+    loop {
+        let acknowledged = progress.acknowledged.load(Ordering::Relaxed);
+        // Writers that have all ended met an error, which they tell below.
+        if acknowledged >= round.writes || writers.iter().all(tokio::task::JoinHandle::is_finished) {
+            break;
+        }
+        if acknowledged > seen {
+            (seen, since) = (acknowledged, Instant::now());
+        }
+        if since.elapsed() >= SILENCE_MAX {
+            bail!("no write was acknowledged for {} s", SILENCE_MAX.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    tokio::time::sleep(round.later).await;
+    running.kill()?;
+    progress.stop.store(true, Ordering::Relaxed);
+    let mut ledgers = Vec::with_capacity(writers.len());
+    for writer in writers {
+        ledgers.push(writer.await??);
+    }
+    Ok(ledgers)
+}
+
 /// Writes one key after another until the server is gone. An answer that is an error is a problem of its own.
 async fn write_until_error(
-    endpoint: Result<Endpoint>,
+    endpoint: Endpoint,
     token: String,
     mut ledger: Ledger,
-    stop: Arc<AtomicBool>,
+    progress: Arc<Progress>,
 ) -> Result<Ledger> {
-    let endpoint = endpoint?;
     let Ok(mut connection) = Connection::open(&endpoint).await else { return Ok(ledger) };
-    while !stop.load(Ordering::Relaxed) {
+    while !progress.stop.load(Ordering::Relaxed) {
         let attempt = ledger.begin();
         let body = json!({"data": ledger.value(attempt)}).to_string();
         let path = format!("crash/data/{}", ledger.path(attempt.key));
@@ -210,11 +270,38 @@ async fn write_until_error(
                 let value: Value = serde_json::from_slice(answer.body)?;
                 let version = value.pointer("/data/version").and_then(Value::as_u64).context("no version")?;
                 ledger.acknowledge(attempt, version);
+                progress.acknowledged.fetch_add(1, Ordering::Relaxed);
             }
             Ok(answer) => bail!("a write got {}: {}", answer.status, String::from_utf8_lossy(answer.body)),
         }
     }
     Ok(ledger)
+}
+
+/// Checks all ledgers at once, each over a connection of its own: one after another they took most of a run.
+async fn check_all(
+    recipe: &Recipe,
+    keys: &Keys,
+    ledgers: Vec<Ledger>,
+    totals: &mut Totals,
+) -> Result<Vec<Ledger>> {
+    let endpoint = recipe.endpoint()?;
+    let start = |mut ledger: Ledger| {
+        let mut api = Api::new(endpoint.clone(), &keys.root_token);
+        tokio::spawn(async move {
+            let mut found = Totals::default();
+            check(&mut api, &mut ledger, &mut found).await?;
+            anyhow::Ok((ledger, found))
+        })
+    };
+    let checks: Vec<_> = ledgers.into_iter().map(start).collect();
+    let mut ledgers = Vec::with_capacity(checks.len());
+    for checked in checks {
+        let (ledger, found) = checked.await??;
+        ledgers.push(ledger);
+        *totals += found;
+    }
+    Ok(ledgers)
 }
 
 /// Reads everything that a writer was promised.

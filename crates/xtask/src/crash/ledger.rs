@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use strongroom_secret::Entropy;
 use strongroom_testkit::SeededEntropy;
 
 /// How many versions of a key the server keeps unless told otherwise.
@@ -70,7 +71,9 @@ impl Ledger {
             0 => 1 + random.below(60_000),
             _ => 1 + random.below(600),
         };
-        let text: String = (0..length).map(|_| char::from(b'a' + random.below(26) as u8)).collect();
+        let mut bytes = vec![0; length as usize];
+        random.fill(&mut bytes);
+        let text: String = bytes.iter().map(|byte| char::from(b'a' + byte % 26)).collect();
         json!({"first": attempt.sequence.to_string(), "last": attempt.sequence.to_string(), "text": text})
     }
 

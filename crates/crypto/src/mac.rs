@@ -17,6 +17,7 @@ pub const MAC_BYTES: usize = 32;
 pub struct MacKey(Hmac<Sha256>);
 
 /// An HMAC-SHA256 under way.
+#[derive(Clone)]
 pub struct MacInProgress(Hmac<Sha256>);
 
 impl MacKey {

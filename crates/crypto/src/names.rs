@@ -13,7 +13,7 @@
 //! not show, because the tweak (the parent folder) differs. Lengths show in steps of 16. Order is not kept.
 
 use crate::key::Key;
-use crate::mac::MacKey;
+use crate::mac::{MacInProgress, MacKey};
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
 use std::fmt;
@@ -57,7 +57,7 @@ impl NameCipher {
         hidden.push(PADDING_START);
         hidden.resize(SIV_BYTES + padded_length, 0);
         if let Some((siv, padded)) = hidden.split_first_chunk_mut() {
-            *siv = self.siv(tweak, padded);
+            *siv = siv_of(self.tweaked(tweak), padded);
             self.apply_key_stream(*siv, padded);
         }
         hidden
@@ -65,29 +65,17 @@ impl NameCipher {
 
     /// The segment that [`NameCipher::hide`] was given under the same tweak.
     pub fn reveal(&self, tweak: &[u8], hidden: &[u8]) -> Result<Vec<u8>, NameNotRevealed> {
-        let (siv, body) = hidden.split_first_chunk::<SIV_BYTES>().ok_or(NameNotRevealed)?;
-        if body.is_empty() || body.len() % PADDING_BLOCK_BYTES != 0 {
-            return Err(NameNotRevealed);
-        }
-        let mut padded = Zeroizing::new(body.to_vec());
-        self.apply_key_stream(*siv, &mut padded);
-        let authentic: bool = self.siv(tweak, &padded).ct_eq(siv).into();
-        if !authentic {
-            return Err(NameNotRevealed);
-        }
-        let end = padded.iter().rposition(|byte| *byte != 0).ok_or(NameNotRevealed)?;
-        match padded.split_at_checked(end) {
-            Some((segment, [PADDING_START, ..])) => Ok(segment.to_vec()),
-            _ => Err(NameNotRevealed),
-        }
+        self.folder(tweak).reveal(hidden).map(<[u8]>::to_vec)
     }
 
-    fn siv(&self, tweak: &[u8], padded: &[u8]) -> [u8; SIV_BYTES] {
+    /// Reveals many segments under one tweak.
+    pub fn folder(&self, tweak: &[u8]) -> Folder<'_> {
+        Folder { names: self, tweaked: self.tweaked(tweak), padded: Zeroizing::new(Vec::new()) }
+    }
+
+    fn tweaked(&self, tweak: &[u8]) -> MacInProgress {
         let tweak_length = u32::try_from(tweak.len()).unwrap_or(u32::MAX);
-        let tag = self.mac.start().with(&tweak_length.to_be_bytes()).with(tweak).with(padded).finish();
-        let mut siv = [0; SIV_BYTES];
-        siv.iter_mut().zip(tag).for_each(|(out, byte)| *out = byte);
-        siv
+        self.mac.start().with(&tweak_length.to_be_bytes()).with(tweak)
     }
 
     fn apply_key_stream(&self, siv: [u8; SIV_BYTES], bytes: &mut [u8]) {
@@ -98,6 +86,46 @@ impl NameCipher {
         )]
         self.cipher.less_safe_encrypt(bytes, context).expect("counter mode takes every length");
     }
+}
+
+/// One tweak, and the room in which segments are revealed.
+pub struct Folder<'n> {
+    names: &'n NameCipher,
+    tweaked: MacInProgress,
+    padded: Zeroizing<Vec<u8>>,
+}
+
+impl Folder<'_> {
+    /// The segment, until the next one is revealed.
+    pub fn reveal(&mut self, hidden: &[u8]) -> Result<&[u8], NameNotRevealed> {
+        let (siv, body) = hidden.split_first_chunk::<SIV_BYTES>().ok_or(NameNotRevealed)?;
+        if body.is_empty() || body.len() % PADDING_BLOCK_BYTES != 0 {
+            return Err(NameNotRevealed);
+        }
+        if self.padded.capacity() < body.len() {
+            // A buffer that grows by itself would leave names behind.
+            self.padded = Zeroizing::new(Vec::with_capacity(2 * body.len()));
+        }
+        self.padded.clear();
+        self.padded.extend_from_slice(body);
+        self.names.apply_key_stream(*siv, &mut self.padded);
+        let authentic: bool = siv_of(self.tweaked.clone(), &self.padded).ct_eq(siv).into();
+        if !authentic {
+            return Err(NameNotRevealed);
+        }
+        let end = self.padded.iter().rposition(|byte| *byte != 0).ok_or(NameNotRevealed)?;
+        match self.padded.split_at_checked(end) {
+            Some((segment, [PADDING_START, ..])) => Ok(segment),
+            _ => Err(NameNotRevealed),
+        }
+    }
+}
+
+fn siv_of(tweaked: MacInProgress, padded: &[u8]) -> [u8; SIV_BYTES] {
+    let tag = tweaked.with(padded).finish();
+    let mut siv = [0; SIV_BYTES];
+    siv.iter_mut().zip(tag).for_each(|(out, byte)| *out = byte);
+    siv
 }
 
 impl fmt::Debug for NameCipher {

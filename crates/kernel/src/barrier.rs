@@ -2,10 +2,11 @@
 
 use crate::decoded::Decoded;
 use crate::error::Error;
+use crate::hidden_names::HiddenNames;
 use strongroom_crypto::Key;
 use strongroom_crypto::keyring::Keyring;
 use strongroom_crypto::mac::MacKey;
-use strongroom_crypto::names::NameCipher;
+use strongroom_crypto::names::{Folder, NameCipher};
 use strongroom_secret::{Entropy, SecretBytes};
 
 /// Everything derived from the keyring. Held while the server is open, dropped (and wiped) when it is sealed.
@@ -14,6 +15,8 @@ pub struct Keys {
     pub(crate) root: Key,
     pub keyring: Keyring,
     pub names: NameCipher,
+    /// What was made of names by that cipher.
+    pub(crate) hidden: HiddenNames,
     /// Token → accessor, and accessor → storage key.
     pub tokens: MacKey,
     /// Values in audit records.
@@ -32,6 +35,7 @@ impl Keys {
             tokens: MacKey::new(&keyring.derive("tokens")),
             audit: MacKey::new(&keyring.derive("audit values")),
             handles: MacKey::new(&keyring.derive("handles")),
+            hidden: HiddenNames::default(),
             decoded: Decoded::default(),
             keyring,
         }
@@ -51,9 +55,13 @@ impl Keys {
     }
 
     pub(crate) fn reveal(&self, tweak: &[u8], hidden: &[u8]) -> Result<String, Error> {
-        let name = self.names.reveal(tweak, hidden).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        name.ok_or_else(|| {
-            Error::internal("a name in the store cannot be decrypted: it was altered or moved")
-        })
+        reveal_in(&mut self.names.folder(tweak), hidden)
     }
+}
+
+/// One of the names of a folder.
+pub(crate) fn reveal_in(folder: &mut Folder<'_>, hidden: &[u8]) -> Result<String, Error> {
+    let name = folder.reveal(hidden).ok().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    name.map(str::to_owned)
+        .ok_or_else(|| Error::internal("a name in the store cannot be decrypted: it was altered or moved"))
 }

@@ -4,10 +4,11 @@
 //! are the same bytes is the record taken from here. So nothing has to be told of changes, and no snapshot sees another's.
 //! Records that hold secrets do not belong here.
 
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::Mutex;
 use std::any::Any;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 const SHARDS: usize = 16;
@@ -16,46 +17,56 @@ const RECORDS_MAX: usize = 16_384;
 /// A longer row is parsed each time.
 const SEALED_BYTES_MAX: usize = 8 << 10;
 
-/// By storage key. Goes with the keys of the server.
+/// By storage key, whose bytes nobody outside can choose: a fast hasher does. Goes with the keys of the server.
 pub(crate) struct Decoded {
-    hasher: RandomState,
-    shards: Vec<Mutex<HashMap<Box<[u8]>, Entry>>>,
+    hasher: DefaultHashBuilder,
+    shards: Vec<Mutex<HashTable<Kept>>>,
 }
 
-struct Entry {
+struct Kept {
+    hash: u64,
+    key: Box<[u8]>,
     sealed: Box<[u8]>,
     record: Arc<dyn Any + Send + Sync>,
 }
 
 impl Default for Decoded {
     fn default() -> Self {
-        Self { hasher: RandomState::new(), shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { hasher: DefaultHashBuilder::default(), shards }
     }
 }
 
 impl Decoded {
-    fn shard(&self, key: &[u8]) -> Option<&Mutex<HashMap<Box<[u8]>, Entry>>> {
-        self.shards.get(self.hasher.hash_one(key) as usize % SHARDS)
+    /// By bits of the hash that the tables do not use.
+    fn shard(&self, hash: u64) -> Option<&Mutex<HashTable<Kept>>> {
+        self.shards.get((hash >> 48) as usize % SHARDS)
     }
 
     /// The record of a row that holds exactly `sealed`.
     pub(crate) fn find<T: Send + Sync + 'static>(&self, key: &[u8], sealed: &[u8]) -> Option<Arc<T>> {
-        let shard = self.shard(key)?.lock();
-        let entry = shard.get(key).filter(|entry| *entry.sealed == *sealed)?;
-        entry.record.clone().downcast().ok()
+        let hash = self.hasher.hash_one(key);
+        let shard = self.shard(hash)?.lock();
+        let kept = shard.find(hash, |kept| *kept.key == *key).filter(|kept| *kept.sealed == *sealed)?;
+        kept.record.clone().downcast().ok()
     }
 
     pub(crate) fn keep<T: Send + Sync + 'static>(&self, key: &[u8], sealed: Vec<u8>, record: &Arc<T>) {
-        let Some(shard) = self.shard(key).filter(|_| sealed.len() <= SEALED_BYTES_MAX) else { return };
+        let hash = self.hasher.hash_one(key);
+        let Some(shard) = self.shard(hash).filter(|_| sealed.len() <= SEALED_BYTES_MAX) else { return };
         let mut shard = shard.lock();
-        if shard.len() >= RECORDS_MAX / SHARDS && !shard.contains_key(key) {
+        if shard.len() >= RECORDS_MAX / SHARDS {
             let mut position = 0;
-            shard.retain(|_, _| {
+            shard.retain(|_| {
                 position += 1;
                 position % 4 != 0
             });
         }
-        shard.insert(key.into(), Entry { sealed: sealed.into_boxed_slice(), record: record.clone() });
+        let kept = Kept { hash, key: key.into(), sealed: sealed.into_boxed_slice(), record: record.clone() };
+        match shard.entry(hash, |other| *other.key == *key, |other| other.hash) {
+            Entry::Occupied(mut there) => *there.get_mut() = kept,
+            Entry::Vacant(place) => drop(place.insert(kept)),
+        }
     }
 }
 

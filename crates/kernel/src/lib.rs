@@ -14,6 +14,7 @@ mod error;
 mod expirer;
 mod fields;
 mod grants;
+mod hidden_names;
 mod identity;
 mod in_flight;
 mod kernel;

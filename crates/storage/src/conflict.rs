@@ -1,7 +1,8 @@
 //! The keys that changed lately, to tell whether a transaction read something that has changed since.
 
 use crate::{CommitIndex, Read, Transaction};
-use std::collections::{HashMap, VecDeque};
+use hashbrown::HashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Remembers the newest changes, within bounds. What is older counts as a conflict: the caller runs its transaction

@@ -224,15 +224,16 @@ impl Snapshot for EmbeddedSnapshot<'_> {
 
     fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         let Some(era) = &self.era else { return self.read_database(key) };
-        if let Some(value) = era.change(key, self.index) {
+        let hash = era.hash(key);
+        if let Some(value) = era.change(hash, key, self.index) {
             return Ok(value);
         }
-        if let Some(value) = era.rows().find(key) {
+        if let Some(value) = era.rows().find(hash, key) {
             return Ok(value);
         }
         let value = self.read_database(key)?;
         // The key did not change between the era's base and this snapshot: what the view has is what the base had.
-        era.rows().keep(key, value.as_deref());
+        era.rows().keep(hash, key, value.as_deref());
         Ok(value)
     }
 

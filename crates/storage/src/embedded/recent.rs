@@ -15,8 +15,9 @@
 //! snapshot has an index at which it would see them. When they reach their bound, the next commit begins a new era, and the
 //! old one goes with its last snapshot.
 
-use super::rows::Rows;
+use super::rows::{KeyHash, KeyHasher, Rows};
 use crate::{CommitIndex, Write};
+use hashbrown::HashTable;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -38,6 +39,7 @@ pub(super) struct Bounds {
 /// The newest commit, and the era it is in.
 pub(super) struct Timeline {
     bounds: Bounds,
+    hasher: KeyHasher,
     now: RwLock<Moment>,
 }
 
@@ -52,12 +54,16 @@ pub(super) struct Moment {
 /// See the module's text.
 pub(super) struct Era {
     base: CommitIndex,
+    hasher: KeyHasher,
     changes: RwLock<Changes>,
     rows: Rows,
 }
 
 #[derive(Default)]
 struct Changes {
+    hasher: KeyHasher,
+    /// Hashes of the keys below: most keys that are read have not changed lately, and need not be sought among them.
+    hashes: HashTable<u64>,
     by_key: BTreeMap<Box<[u8]>, Change>,
     bytes: usize,
 }
@@ -77,7 +83,8 @@ struct Version {
 
 impl Timeline {
     pub(super) fn new(bounds: Bounds, index: CommitIndex) -> Self {
-        Self { bounds, now: RwLock::new(Moment::first(index, bounds)) }
+        let hasher = KeyHasher::default();
+        Self { bounds, now: RwLock::new(Moment::first(index, bounds, &hasher)), hasher }
     }
 
     pub(super) fn index(&self) -> CommitIndex {
@@ -119,7 +126,7 @@ impl Timeline {
 
     /// Begins an era at the newest commit. What was announced and not published is forgotten.
     pub(super) fn begin(&self, index: CommitIndex) -> Moment {
-        self.set(Moment::first(index, self.bounds))
+        self.set(Moment::first(index, self.bounds, &self.hasher))
     }
 
     /// From now on something is committed that is not announced, until an era begins.
@@ -136,8 +143,9 @@ impl Timeline {
 }
 
 impl Moment {
-    fn first(index: CommitIndex, bounds: Bounds) -> Self {
-        let era = Era { base: index, changes: RwLock::default(), rows: Rows::new(bounds.rows) };
+    fn first(index: CommitIndex, bounds: Bounds, hasher: &KeyHasher) -> Self {
+        let changes = RwLock::new(Changes { hasher: hasher.clone(), ..Changes::default() });
+        let era = Era { base: index, hasher: hasher.clone(), changes, rows: Rows::new(bounds.rows) };
         Self { era: Some(Arc::new(era)), index }
     }
 
@@ -157,9 +165,15 @@ impl Era {
         self.changes.read().bytes + bytes <= bounds.changes
     }
 
+    /// For the look-ups of this era.
+    pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
+        self.hasher.hash(key)
+    }
+
     /// What the last change of a key up to `index` made of it; None if there was none.
-    pub(super) fn change(&self, key: &[u8], index: CommitIndex) -> Option<Option<Vec<u8>>> {
+    pub(super) fn change(&self, hash: KeyHash, key: &[u8], index: CommitIndex) -> Option<Option<Vec<u8>>> {
         let changes = self.changes.read();
+        changes.hashes.find(hash.0, |other| *other == hash.0)?;
         let version = changes.by_key.get(key)?.at(index)?;
         Some(version.value.as_deref().map(<[u8]>::to_vec))
     }
@@ -196,6 +210,8 @@ impl Changes {
                 Some(change) => change.add(version),
                 None => {
                     let change = Change { newest: version, older: Vec::new() };
+                    let KeyHash(hash) = self.hasher.hash(&write.key);
+                    self.hashes.insert_unique(hash, hash, |hash| *hash);
                     self.by_key.insert(Box::from(write.key.as_slice()), change);
                 }
             }
@@ -312,6 +328,10 @@ mod tests {
         (era.unwrap(), index.0)
     }
 
+    fn change(era: &Era, key: &str, index: u64) -> Option<Option<Vec<u8>>> {
+        era.change(era.hash(key.as_bytes()), key.as_bytes(), CommitIndex(index))
+    }
+
     fn text(value: &str) -> Option<Option<Vec<u8>>> {
         Some(Some(value.into()))
     }
@@ -324,7 +344,7 @@ mod tests {
         commit(&timeline, 13, vec![put("a", "3")]);
         let (era, index) = now(&timeline);
         assert_eq!((era.base, index), (CommitIndex(10), 13));
-        let at = |key: &str, index| era.change(key.as_bytes(), CommitIndex(index));
+        let at = |key: &str, index| change(&era, key, index);
         assert_eq!(
             [at("a", 10), at("a", 11), at("a", 12), at("a", 13)],
             [None, text("2"), Some(None), text("3")]
@@ -337,18 +357,18 @@ mod tests {
         let timeline = timeline(10_000);
         timeline.announce(CommitIndex(10), &[(CommitIndex(11), vec![put("a", "1")])]);
         let (era, index) = now(&timeline);
-        assert_eq!((era.change(b"a", CommitIndex(index)), index), (None, 10));
+        assert_eq!((change(&era, "a", index), index), (None, 10));
         // The commit failed.
         timeline.begin(CommitIndex(10));
         commit(&timeline, 11, vec![put("b", "1")]);
         let (era, index) = now(&timeline);
-        assert_eq!((era.change(b"a", CommitIndex(11)), index), (None, 11));
+        assert_eq!((change(&era, "a", 11), index), (None, 11));
         // It did not: a view of the database is told of it before we are.
         timeline.announce(CommitIndex(11), &[(CommitIndex(12), vec![put("a", "2")])]);
         assert_eq!(timeline.now(Some(CommitIndex(12))).index, CommitIndex(12));
         assert_eq!(now(&timeline).1, 12, "no snapshot goes back behind another");
         timeline.publish(CommitIndex(12));
-        assert_eq!(now(&timeline).0.change(b"a", CommitIndex(12)), text("2"));
+        assert_eq!(change(&now(&timeline).0, "a", 12), text("2"));
     }
 
     #[test]
@@ -360,9 +380,9 @@ mod tests {
         commit(&timeline, 13, vec![put("b", "2")]);
         let (new, index) = now(&timeline);
         assert_eq!((old.base, new.base, index), (CommitIndex(10), CommitIndex(12), 13));
-        assert_eq!(old.change(b"b", CommitIndex(12)), text("1"));
-        assert_eq!(new.change(b"b", CommitIndex(13)), text("2"));
-        assert_eq!(new.change(b"a", CommitIndex(13)), None, "it is in the database");
+        assert_eq!(change(&old, "b", 12), text("1"));
+        assert_eq!(change(&new, "b", 13), text("2"));
+        assert_eq!(change(&new, "a", 13), None, "it is in the database");
         let is_served = |view| timeline.now(None).is_served_by(Some(CommitIndex(view)));
         assert!(is_served(12) && !is_served(11));
     }

@@ -18,9 +18,13 @@ pub(super) const READ_INDEX: &str = "SELECT value FROM meta WHERE name = 'index'
 pub(super) const WRITE_INDEX: &str = "UPDATE meta SET value = ?1 WHERE name = 'index'";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Of a new database, in bytes: as much as rows of a few small values need, which then change one page.
+const PAGE_BYTES: u32 = 8192;
+
 /// An opened database and what it says of itself.
 pub(super) struct Database {
     pub(super) connection: Connection,
+    pub(super) page_bytes: u32,
     pub(super) store_id: StoreId,
     pub(super) index: CommitIndex,
 }
@@ -58,7 +62,8 @@ impl Database {
             .optional()
             .map_err(explain)?;
         let id = id.and_then(|id| id.try_into().ok()).ok_or_else(|| damaged(path, "it has no store id"))?;
-        Ok(Self { connection, store_id: StoreId(id), index })
+        let page_bytes = pragma(&connection, "page_size").map_err(explain)?;
+        Ok(Self { connection, page_bytes, store_id: StoreId(id), index })
     }
 
     /// Durably sets the index, to a higher one.
@@ -95,6 +100,7 @@ pub(super) fn connect(path: &Path, cache_bytes: u32, durability: Durability) -> 
 fn create(connection: &mut Connection, entropy: &dyn Entropy) -> rusqlite::Result<()> {
     let mut id = [0; 16];
     entropy.fill(&mut id);
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         return Err(rusqlite::Error::SqliteFailure(

@@ -6,10 +6,10 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, ErrorCode};
 use std::time::Duration;
 
-/// A checkpoint begins when the log has this many pages of 4 KiB, beside the commits.
-const LOG_PAGES: u32 = 4000;
+/// A checkpoint begins when the log has this many bytes, beside the commits.
+const LOG_BYTES: u32 = 16 << 20;
 /// Beyond this, commits wait for the rest of a checkpoint, so that the log starts again from its beginning.
-const LOG_PAGES_FORCED: u32 = 6000;
+const LOG_BYTES_FORCED: u32 = 24 << 20;
 /// A log file beyond this is cut.
 const LOG_BYTES_KEPT: u64 = 64 << 20;
 /// How long commits wait for readers of old snapshots to finish.
@@ -18,8 +18,10 @@ const FORCED_WAIT: Duration = Duration::from_millis(50);
 const GUARD_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What the keeper's thread has to do.
-#[derive(Default)]
 pub(super) struct Keeper {
+    /// See [`LOG_BYTES`]; in pages, as SQLite counts.
+    log_pages: u32,
+    log_pages_forced: u32,
     duty: Mutex<Duty>,
     changed: Condvar,
 }
@@ -34,21 +36,30 @@ struct Duty {
 }
 
 impl Duty {
-    fn checkpoint_due(&self) -> bool {
-        self.log_pages >= LOG_PAGES.max(self.postponed_to)
+    fn checkpoint_due(&self, keeper: &Keeper) -> bool {
+        self.log_pages >= keeper.log_pages.max(self.postponed_to)
     }
 
-    fn urgent(&self) -> bool {
-        self.stopped || self.checkpoint_due()
+    fn urgent(&self, keeper: &Keeper) -> bool {
+        self.stopped || self.checkpoint_due(keeper)
     }
 }
 
 impl Keeper {
+    pub(super) fn new(page_bytes: u32) -> Self {
+        Self {
+            log_pages: LOG_BYTES / page_bytes.max(1),
+            log_pages_forced: LOG_BYTES_FORCED / page_bytes.max(1),
+            duty: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
     /// Takes note of a commit, and of the length of the log after it.
     pub(super) fn committed(&self, log_pages: u32) {
         let mut duty = self.duty.lock();
         duty.log_pages = log_pages;
-        let wake = !duty.guard_stale || duty.checkpoint_due();
+        let wake = !duty.guard_stale || duty.checkpoint_due(self);
         duty.guard_stale = true;
         drop(duty);
         if wake {
@@ -66,15 +77,15 @@ impl Keeper {
 pub(super) fn run(shared: &Shared, connection: &Connection) {
     loop {
         let mut duty = shared.keeper.duty.lock();
-        while !duty.urgent() && !duty.guard_stale {
+        while !duty.urgent(&shared.keeper) && !duty.guard_stale {
             shared.keeper.changed.wait(&mut duty);
         }
-        let timed_out =
-            !duty.urgent() && shared.keeper.changed.wait_for(&mut duty, GUARD_INTERVAL).timed_out();
+        let timed_out = !duty.urgent(&shared.keeper)
+            && shared.keeper.changed.wait_for(&mut duty, GUARD_INTERVAL).timed_out();
         if duty.stopped {
             break;
         }
-        let checkpoint_pages = duty.checkpoint_due().then_some(duty.log_pages);
+        let checkpoint_pages = duty.checkpoint_due(&shared.keeper).then_some(duty.log_pages);
         let guard_due = timed_out || checkpoint_pages.is_some();
         duty.guard_stale &= !guard_due;
         drop(duty);
@@ -104,8 +115,8 @@ fn checkpoint(shared: &Shared, connection: &Connection, pages: u32) -> u32 {
     let passive = || move_pages(shared, connection, "PASSIVE", Duration::ZERO);
     let Some(progress) = passive() else { return later(pages) };
     shared.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
-    if progress.log_pages < LOG_PAGES_FORCED {
-        return progress.log_pages + LOG_PAGES / 4;
+    if progress.log_pages < shared.keeper.log_pages_forced {
+        return progress.log_pages + shared.keeper.log_pages / 4;
     }
     // What was appended meanwhile is moved beside the commits too, so that they wait for little.
     shared.readers.release_idle();

@@ -58,7 +58,7 @@ pub struct EmbeddedOptions {
     /// The newest commit known from elsewhere (an audit log). An older database is refused.
     pub minimum_index: Option<CommitIndex>,
     pub rollback: Rollback,
-    /// A cap on the size of the database, in pages of 4,096 bytes. Beyond it commits fail with [`CommitError::Full`].
+    /// A cap on the size of the database, in pages. Beyond it commits fail with [`CommitError::Full`].
     pub pages_max: Option<u32>,
 }
 
@@ -97,7 +97,7 @@ impl Default for EmbeddedOptions {
 /// Why a data folder was not opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    #[error("data folder {folder:?} is in use by another process{}", holder(*pid))]
+    #[error("data folder {folder:?} is in use by another process{}: stop that one, or choose another folder", holder(*pid))]
     InUse { folder: PathBuf, pid: Option<u32> },
     #[error(
         "{path:?} has format version {found}, newer than version {supported} which this program knows: start a newer \
@@ -193,7 +193,7 @@ impl EmbeddedStorage {
     }
 
     fn start(folder: DataFolder, database: Database, options: &EmbeddedOptions) -> Result<Self, OpenError> {
-        let Database { connection, store_id, index } = database;
+        let Database { connection, page_bytes, store_id, index } = database;
         let path = folder.database_path();
         let failed = |reason: String| OpenError::Failed { path: path.clone(), reason };
         let keeper_connection = database::connect(&path, options.writer_cache_bytes / 4, options.durability)
@@ -211,7 +211,7 @@ impl EmbeddedStorage {
             closed: AtomicBool::new(false),
             queue: Queue::default(),
             writer: Mutex::new(writer),
-            keeper: Keeper::default(),
+            keeper: Keeper::new(page_bytes),
             counters: Counters::default(),
             durability: options.durability,
         });

@@ -40,6 +40,12 @@ impl Secret {
     }
 }
 
+/// Values of different lengths: several of the short ones fit into one row, of the long ones none does.
+fn data(value: u64) -> serde_json::Value {
+    let length = [0, 20, 60, 130, 400, 3000][(value % 6) as usize];
+    json!({ "v": value, "text": "x".repeat(length) })
+}
+
 #[track_caller]
 fn compare(server: &TestServer, path: &str, secret: Option<&Secret>) {
     let root = server.root();
@@ -52,7 +58,7 @@ fn compare(server: &TestServer, path: &str, secret: Option<&Secret>) {
             Some(version) => {
                 let is_live = !version.is_deleted && !version.is_destroyed;
                 assert_eq!(read.status, if is_live { 200 } else { 404 }, "{path} {number}");
-                let expected = if is_live { json!({ "v": version.value }) } else { json!(null) };
+                let expected = if is_live { data(version.value) } else { json!(null) };
                 assert_eq!(read.body["data"]["data"], expected, "{path} {number}");
                 assert_eq!(read.body["data"]["metadata"]["version"], asked);
                 assert_eq!(read.body["data"]["metadata"]["destroyed"], version.is_destroyed);
@@ -90,9 +96,11 @@ fn run(random: &SeededEntropy) {
             |verb: &str| assert_eq!(root.write(&format!("kv/{verb}/{path}"), versions.clone()).status, 204);
         match random.below(12) {
             0..=4 => {
-                let cas = json!({"options": {"cas": newest}, "data": {"v": step}});
+                // Often several of one length after one another.
+                let value = if random.below(4) == 0 { step } else { step - step % 6 };
+                let cas = json!({"options": {"cas": newest}, "data": data(value)});
                 assert_eq!(root.write(&format!("kv/data/{path}"), cas).data()["version"], newest + 1);
-                model.entry(path).or_default().write(step, kept);
+                model.entry(path).or_default().write(value, kept);
             }
             5 => {
                 assert_eq!(root.delete(&format!("kv/data/{path}")).status, 204);
@@ -123,7 +131,7 @@ fn run(random: &SeededEntropy) {
                 model.remove(path);
             }
             _ => {
-                kept = 1 + random.below(4);
+                kept = [1, 2, 3, 4, 10][random.below(5) as usize];
                 assert_eq!(root.write("kv/config", json!({ "max_versions": kept })).status, 204);
             }
         }

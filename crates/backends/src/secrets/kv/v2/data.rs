@@ -1,13 +1,14 @@
 //! `data/`: reading, writing, patching and deleting the current version, and reading older ones.
 
 use super::config::{self, Config};
-use super::row::{self, Header, Stored, Version};
+use super::row::{self, Draft, Header, Stored, Version};
 use super::{expiry, row::Settings};
 use crate::secrets::kv::{payload, writable_path};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use strongroom_kernel::{Call, Data, Error, Fields, Response};
+use strongroom_secret::SecretBytes;
 
 /// What an answer says of a version, in Vault's names.
 #[derive(Serialize)]
@@ -83,7 +84,7 @@ pub(super) fn write(call: &mut Call<'_>) -> Result<Response, Error> {
     let config = config::load(call)?;
     let stored = row::read(call)?;
     check_version(call, stored.as_ref(), &config)?;
-    add_version(call, stored, payload.expose(), &config)
+    add_version(call, stored, payload, &config)
 }
 
 pub(super) fn patch(call: &mut Call<'_>) -> Result<Response, Error> {
@@ -97,7 +98,7 @@ pub(super) fn patch(call: &mut Call<'_>) -> Result<Response, Error> {
     }
     check_version(call, Some(&stored), &config)?;
     let merged = payload::merge(Some(payload::parse(stored.payload())?), payload::parse(change.expose())?)?;
-    add_version(call, Some(stored), merged.get().as_bytes(), &config)
+    add_version(call, Some(stored), merged.get().as_bytes().to_vec().into(), &config)
 }
 
 /// The request's `options`.
@@ -124,54 +125,39 @@ fn check_version(call: &Call<'_>, stored: Option<&Stored>, config: &Config) -> R
 fn add_version(
     call: &mut Call<'_>,
     stored: Option<Stored>,
-    payload: &[u8],
+    payload: SecretBytes,
     config: &Config,
 ) -> Result<Response, Error> {
     let now = call.now;
-    let mut header = stored.as_ref().map_or_else(|| Header::new(now), |stored| stored.header.clone());
-    let previous = header.current();
-    let kept = header.versions_kept(config.max_versions);
-    if let Some(stored) = stored.filter(|stored| kept > 1 && !stored.payload().is_empty()) {
-        let key = row::version_key(call, previous);
-        call.tx.put(&key, stored.payload().to_vec())?;
-    }
-    let lifetime = config.version_lifetime(header.settings.delete_version_after);
+    let mut draft = stored.map_or_else(|| Draft::new(now), Draft::of);
+    let kept = draft.header.versions_kept(config.max_versions);
+    let lifetime = config.version_lifetime(draft.header.settings.delete_version_after);
     let deletion = lifetime.map(|lifetime| now.plus(lifetime));
     let version = Version { created: now, deletion, ..Version::default() };
-    header.versions.push(version.clone());
-    header.updated = now;
-    while header.versions.len() as u64 > kept {
-        // With one version kept, the one before was not moved aside.
-        if !(header.first == previous && kept == 1)
-            && header.version(header.first).is_some_and(|v| !v.is_destroyed)
-        {
-            let key = row::version_key(call, header.first);
-            call.tx.delete(&key)?;
-        }
-        header.versions.remove(0);
-        header.first += 1;
-    }
+    draft.push(call, version.clone(), payload, kept)?;
+    draft.header.updated = now;
     let end = options(call)?.time("expires_at")?;
     if end.is_some() {
-        expiry::set(call, &mut header, end)?;
+        expiry::set(call, &mut draft.header, end)?;
     }
-    row::write(call, &header, payload)?;
-    let answer = payload::answer(&describe(&header, header.current(), &version, call))?;
-    let warnings = expiry::warnings(&header, now);
+    let answer = payload::answer(&describe(&draft.header, draft.header.current(), &version, call))?;
+    let warnings = expiry::warnings(&draft.header, now);
+    draft.write(call)?;
     Ok(Response { data: Data::Json(answer), warnings, ..Response::default() })
 }
 
 /// Deletes the current version softly: `undelete/` brings it back.
 pub(super) fn delete(call: &mut Call<'_>) -> Result<Response, Error> {
-    let Some(mut stored) = row::read(call)? else { return Ok(Response::default()) };
-    let current = stored.header.current();
+    let Some(stored) = row::read(call)? else { return Ok(Response::default()) };
     let now = call.now;
-    let Some(version) = stored.header.version_mut(current) else { return Ok(Response::default()) };
+    let mut draft = Draft::of(stored);
+    let current = draft.header.current();
+    let Some(version) = draft.header.version_mut(current) else { return Ok(Response::default()) };
     if version.is_destroyed || version.is_deleted(now) {
         return Ok(Response::default());
     }
     version.delete(now);
-    stored.header.updated = now;
-    row::write(call, &stored.header, stored.payload())?;
+    draft.header.updated = now;
+    draft.write(call)?;
     Ok(Response::default())
 }

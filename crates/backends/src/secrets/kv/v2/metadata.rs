@@ -2,7 +2,7 @@
 
 use super::config::{self, Config, go_duration, object};
 use super::expiry;
-use super::row::{self, Header, Settings};
+use super::row::{self, Draft, Header, Settings};
 use crate::secrets::kv::{listing, writable_path};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -63,21 +63,18 @@ pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {
 pub(super) fn write(call: &mut Call<'_>) -> Result<Response, Error> {
     writable_path(call)?;
     let stored = row::read(call)?;
-    let (mut header, payload) = match &stored {
-        Some(stored) => (stored.header.clone(), stored.payload()),
-        None => (Header::new(call.now), &[][..]),
-    };
-    change(call, &mut header, Custom::Replace)?;
-    row::write(call, &header, payload)?;
+    let mut draft = stored.map_or_else(|| Draft::new(call.now), Draft::of);
+    change(call, &mut draft.header, Custom::Replace)?;
+    draft.write(call)?;
     Ok(Response::default())
 }
 
 pub(super) fn patch(call: &mut Call<'_>) -> Result<Response, Error> {
     writable_path(call)?;
     let stored = row::read(call)?.ok_or_else(Error::not_found)?;
-    let mut header = stored.header.clone();
-    change(call, &mut header, Custom::Merge)?;
-    row::write(call, &header, stored.payload())?;
+    let mut draft = Draft::of(stored);
+    change(call, &mut draft.header, Custom::Merge)?;
+    draft.write(call)?;
     Ok(Response::default())
 }
 
@@ -173,20 +170,8 @@ fn check_custom(entries: &BTreeMap<String, String>) -> Result<(), Error> {
 /// Removes the secret with all its versions.
 pub(super) fn delete(call: &mut Call<'_>) -> Result<Response, Error> {
     let Some(mut stored) = row::read(call)? else { return Ok(Response::default()) };
-    let current = stored.header.current();
-    let older: Vec<u64> = stored
-        .header
-        .numbered()
-        .filter(|(number, version)| *number != current && !version.is_destroyed)
-        .map(|(number, _)| number)
-        .collect();
-    for number in older {
-        let key = row::version_key(call, number);
-        call.tx.delete(&key)?;
-    }
     expiry::set(call, &mut stored.header, None)?;
-    let key = row::key(call);
-    call.tx.delete(&key)?;
+    row::remove(call, &stored)?;
     Ok(Response::default())
 }
 

@@ -30,7 +30,7 @@ pub(super) fn piece(tx: &mut Tx<'_>, mount: &Mount, now: Timestamp) -> Result<Ti
     for (rest, payload) in taken {
         let path = tx.reveal(&values, &rest)?;
         let secret = tx.path_key(&row::table(tx, mount), &path);
-        tx.put(&secret, row::encode(&header, payload.expose())?)?;
+        tx.put(&secret, row::encode_first(&header, payload.expose())?)?;
         let value = tx.entry_key(&values, &rest);
         tx.delete(&value)?;
     }

@@ -1,6 +1,6 @@
 //! `delete/`, `undelete/` and `destroy/`: what becomes of versions that a request names.
 
-use super::row::{self, Stored};
+use super::row::{self, Draft};
 use strongroom_kernel::{Call, Error, Response};
 
 /// What happens to one version.
@@ -30,22 +30,19 @@ fn change(call: &mut Call<'_>, change: Change) -> Result<Response, Error> {
         .integers("versions")?
         .filter(|numbers| !numbers.is_empty())
         .ok_or_else(|| Error::invalid("no version number provided"))?;
-    let Some(mut stored) = row::read(call)? else { return Ok(Response::default()) };
+    let Some(stored) = row::read(call)? else { return Ok(Response::default()) };
+    let mut draft = Draft::of(stored);
     for number in numbers {
-        change_one(call, &mut stored, number, change)?;
+        change_one(call, &mut draft, number, change)?;
     }
-    stored.header.updated = call.now;
-    let current = stored.header.current();
-    let is_destroyed = stored.header.version(current).is_some_and(|version| version.is_destroyed);
-    let payload = if is_destroyed { &[] } else { stored.payload() };
-    row::write(call, &stored.header, payload)?;
+    draft.header.updated = call.now;
+    draft.write(call)?;
     Ok(Response::default())
 }
 
-fn change_one(call: &mut Call<'_>, stored: &mut Stored, number: u64, change: Change) -> Result<(), Error> {
+fn change_one(call: &mut Call<'_>, draft: &mut Draft, number: u64, change: Change) -> Result<(), Error> {
     let now = call.now;
-    let current = stored.header.current();
-    let Some(version) = stored.header.version_mut(number).filter(|version| !version.is_destroyed) else {
+    let Some(version) = draft.header.version_mut(number).filter(|version| !version.is_destroyed) else {
         return Ok(());
     };
     match change {
@@ -54,10 +51,7 @@ fn change_one(call: &mut Call<'_>, stored: &mut Stored, number: u64, change: Cha
         Change::Undelete => version.undelete(),
         Change::Destroy => {
             version.is_destroyed = true;
-            if number != current {
-                let key = row::version_key(call, number);
-                call.tx.delete(&key)?;
-            }
+            draft.destroy(call, number)?;
         }
     }
     Ok(())

@@ -1,15 +1,15 @@
 //! What audit learns of a request. Nothing is answered before its record is written.
 
 use crate::audit::{
-    self, AuditError, AuthFacts, Broker, BrokerOptions, CallerFacts, CheckpointSigner, DataFacts,
-    DeviceConfig, HeaderFacts, MountFacts, Permissions, Receipt, Record, RequestFacts, ResponseFacts,
-    SinkFactory, Target, WrapFacts,
+    self, About, AuditError, AuthFacts, Broker, BrokerOptions, CallerFacts, CheckpointSigner, DataFacts,
+    DeviceConfig, HeaderFacts, MountFacts, Permissions, Prepared, Receipt, Record, RequestFacts,
+    ResponseFacts, SinkFactory, Target, WrapFacts,
 };
 use crate::backend::Class;
 use crate::barrier::Keys;
 use crate::caller::Caller;
 use crate::error::{Error, ErrorKind};
-use crate::kernel::Kernel;
+use crate::kernel::{Committed, Kernel};
 use crate::pipeline::Routed;
 use crate::request::{Data, Request, Response};
 use crate::system;
@@ -107,7 +107,7 @@ impl Kernel {
         let headers = self.live.audited_headers(walked.request);
         let request = walked.record(now, result.as_ref().err(), &headers);
         let response = Record { response: Some(response_facts(walked, result)), ..request.clone() };
-        let receipt = broker.submit(&[request, response]);
+        let receipt = broker.submit_about(&mut About::default(), &[request, response]);
         receipt.await.map_err(|error| unrecorded(walked, &causes(&error)))
     }
 
@@ -117,28 +117,53 @@ impl Kernel {
         &self,
         walked: &Walked<'_>,
         refusal: Option<&Error>,
+        about: &mut About,
     ) -> Result<Option<Receipt>, Error> {
         let Some(broker) = self.broker() else { return Ok(None) };
         if !broker.is_working() {
             return Err(unrecorded(walked, &broker.causes()));
         }
         let headers = self.live.audited_headers(walked.request);
-        Ok(Some(broker.submit(&[walked.record(self.now(), refusal, &headers)])))
+        Ok(Some(broker.submit_about(about, &[walked.record(self.now(), refusal, &headers)])))
     }
 
-    /// Hands the record of what is answered to the devices.
+    /// Formats the record of an answer that stands once its commit does. None if there is nobody to give it to.
+    pub(crate) fn prepare_response(
+        &self,
+        walked: &Walked<'_>,
+        result: &Result<Response, Error>,
+        about: &mut About,
+    ) -> Option<Prepared> {
+        let broker = self.broker()?;
+        let headers = self.live.audited_headers(walked.request);
+        broker.prepare(about, &walked.answer_record(self.now(), result, &headers))
+    }
+
+    /// Hands a prepared record to the devices it was prepared for; gives the sender back if there are others now.
+    pub(crate) fn record(
+        &self,
+        prepared: Prepared,
+        sender: oneshot::Sender<Committed>,
+    ) -> Result<(), oneshot::Sender<Committed>> {
+        let Some(broker) = self.broker().filter(|broker| broker.is_for(&prepared)) else {
+            return Err(sender);
+        };
+        // Nobody may be waiting any more.
+        let done = |is_written| sender.send(Committed::Recorded { is_written }).unwrap_or_default();
+        broker.submit_prepared(prepared, Box::new(done));
+        Ok(())
+    }
+
+    /// Hands the record of what is answered to the devices. `about` is from the record of the request.
     pub(crate) fn audit_response(
         &self,
         walked: &Walked<'_>,
         result: &Result<Response, Error>,
+        about: &mut About,
     ) -> Option<Receipt> {
         let broker = self.broker()?;
         let headers = self.live.audited_headers(walked.request);
-        let record = Record {
-            response: Some(response_facts(walked, result)),
-            ..walked.record(self.now(), result.as_ref().err(), &headers)
-        };
-        Some(broker.submit(&[record]))
+        Some(broker.submit_about(about, &[walked.answer_record(self.now(), result, &headers)]))
     }
 
     /// Opens the devices' files again: they were rotated.
@@ -173,7 +198,26 @@ pub(crate) async fn written(receipt: Option<Receipt>, walked: &Walked<'_>) -> Re
     }
 }
 
+impl Kernel {
+    /// The error of an answer whose record no device has written.
+    pub(crate) fn unwritten(&self, walked: &Walked<'_>) -> Error {
+        unrecorded(walked, &self.broker().map(|broker| broker.causes()).unwrap_or_default())
+    }
+}
+
 impl Walked<'_> {
+    fn answer_record<'r>(
+        &'r self,
+        now: Timestamp,
+        result: &'r Result<Response, Error>,
+        headers: &'r [HeaderFacts<'r>],
+    ) -> Record<'r> {
+        Record {
+            response: Some(response_facts(self, result)),
+            ..self.record(now, result.as_ref().err(), headers)
+        }
+    }
+
     fn record<'r>(
         &'r self,
         now: Timestamp,

@@ -1,6 +1,6 @@
 //! The kernel of a server: what it holds, and how commits change it.
 
-use crate::audit::Broker;
+use crate::audit::{Broker, Prepared};
 use crate::audit_trail::AuditParts;
 use crate::backend::{Backend, Registry};
 use crate::barrier::Keys;
@@ -115,6 +115,14 @@ pub struct Kernel {
     identity_epoch: AtomicU64,
     /// Whether this program stands in the store's history of versions.
     pub(crate) is_version_noted: AtomicBool,
+}
+
+/// What became of a commit and of the record of its answer.
+pub(crate) enum Committed {
+    /// It stands, and a device was asked to write the answer's record.
+    Recorded { is_written: bool },
+    /// The answer is still to be recorded, whatever it is now.
+    Unrecorded(Result<CommitIndex, CommitError>),
 }
 
 /// What a server has while it is not sealed.
@@ -246,17 +254,40 @@ impl Kernel {
         }
     }
 
-    /// Commits and applies the effects; the future ends when both are done. The effects are applied even if nobody
-    /// waits for the future any longer.
-    pub(crate) async fn commit(
+    /// Commits and applies the effects; then, if the commit stands, records the answer. The future ends when all is done:
+    /// whoever waits is woken once. All of it is done even if nobody waits for the future any longer.
+    pub(crate) async fn commit_and_record(
         self: &Arc<Self>,
         transaction: Transaction,
         effects: Vec<Effect>,
-    ) -> Result<CommitIndex, CommitError> {
-        self.submit(transaction, effects).await.unwrap_or(Err(CommitError::Closed))
+        answer: Option<Prepared>,
+    ) -> Committed {
+        let (sender, receiver) = oneshot::channel();
+        let kernel = self.clone();
+        self.storage.submit(
+            transaction,
+            Box::new(move |outcome| {
+                kernel.committed(&outcome, &effects);
+                let handed_on = match (answer, &outcome) {
+                    (Some(answer), Ok(_)) => kernel.record(answer, sender),
+                    _ => Err(sender),
+                };
+                if let Err(sender) = handed_on {
+                    drop(sender.send(Committed::Unrecorded(outcome)));
+                }
+            }),
+        );
+        receiver.await.unwrap_or(Committed::Unrecorded(Err(CommitError::Closed)))
     }
 
-    /// As [`Self::commit`], for threads that may wait.
+    fn committed(&self, outcome: &Result<CommitIndex, CommitError>, effects: &[Effect]) {
+        // An unknown outcome may be a success: memory is then read again as well.
+        if matches!(outcome, Ok(_) | Err(CommitError::Unknown(_))) {
+            self.apply(effects);
+        }
+    }
+
+    /// Commits and applies the effects, for threads that may wait.
     pub(crate) fn commit_blocking(
         self: &Arc<Self>,
         transaction: Transaction,
@@ -276,10 +307,7 @@ impl Kernel {
         self.storage.submit(
             transaction,
             Box::new(move |outcome| {
-                // An unknown outcome may be a success: memory is then read again as well.
-                if matches!(outcome, Ok(_) | Err(CommitError::Unknown(_))) {
-                    kernel.apply(&effects);
-                }
+                kernel.committed(&outcome, &effects);
                 // Nobody waits when the caller went away: the commit stands all the same.
                 drop(sender.send(outcome));
             }),

@@ -1,5 +1,6 @@
 //! The walk of a request: route, caller, policy, handler, token or lease, commit, audit.
 
+use crate::audit::About;
 use crate::audit_trail::{self, Walked};
 use crate::backend::{Backend, Class};
 use crate::call::Call;
@@ -7,7 +8,7 @@ use crate::caller::{self, Caller};
 use crate::effect::Effect;
 use crate::error::{Error, ErrorKind};
 use crate::grants;
-use crate::kernel::{Kernel, Open};
+use crate::kernel::{Committed, Kernel, Open};
 use crate::mounts::Mount;
 use crate::namespaces::Namespace;
 use crate::policy::{self, AccessRequest, Decision, Privilege};
@@ -104,16 +105,24 @@ impl Kernel {
         };
         // The record of the request is on its way to the devices before the commit is. Waiting for it here would cost
         // another change of threads: it is waited for together with the record of the answer, before the answer.
-        let requested = match self.audit_request(&walked, result.as_ref().err()) {
+        let mut about = About::default();
+        let requested = match self.audit_request(&walked, result.as_ref().err(), &mut about) {
             Ok(receipt) => receipt,
             Err(error) => return Some(Err(error)),
         };
-        let outcome = match self.commit(transaction, effects).await {
-            Ok(_) => result,
-            Err(CommitError::Conflict) => return None,
-            Err(error) => Err(error.into()),
+        // So is the record of the answer: the thread that commits hands it on, and this one is woken when it is written.
+        let answer = self.prepare_response(&walked, &result, &mut about);
+        let outcome = match self.commit_and_record(transaction, effects, answer).await {
+            Committed::Recorded { is_written } => {
+                let recorded = audit_trail::written(requested, &walked).await;
+                let answered = if is_written { result } else { Err(self.unwritten(&walked)) };
+                return Some(recorded.and(answered));
+            }
+            Committed::Unrecorded(Ok(_)) => result,
+            Committed::Unrecorded(Err(CommitError::Conflict)) => return None,
+            Committed::Unrecorded(Err(error)) => Err(error.into()),
         };
-        let answered = self.audit_response(&walked, &outcome);
+        let answered = self.audit_response(&walked, &outcome, &mut about);
         let recorded = audit_trail::written(requested, &walked).await;
         Some(recorded.and(audit_trail::written(answered, &walked).await).and(outcome))
     }
@@ -408,8 +417,9 @@ fn no_route(mount: &Mount, path: &RequestPath) -> Error {
     };
     let (kind, at) = (&mount.record.kind, mount.path());
     let mut messages = vec![format!("unsupported path: the {kind} {class} at {at} has no such path")];
-    if kind == "kv" && mount.record.options.get("version").is_some_and(|v| v == "2") {
-        let rest = path.as_str().strip_prefix(at).unwrap_or("");
+    let rest = path.as_str().strip_prefix(at).unwrap_or("");
+    let is_prefixed = rest.starts_with("data/") || rest.starts_with("metadata/");
+    if kind == "kv" && !is_prefixed && mount.record.options.get("version").is_some_and(|v| v == "2") {
         messages
             .push(format!("this is a version 2 mount: read {at}data/{rest} and list {at}metadata/{rest}"));
     }

@@ -2,9 +2,9 @@
 
 use super::chain::{ChainPoint, CheckpointSigner};
 use super::config::{AuditError, DeviceConfig, FormatOptions, Permissions};
-use super::device::{Device, DeviceHealth, Item, Outcome, Progress, Submission, Worker};
+use super::device::{Device, DeviceHealth, Done, Item, Outcome, Progress, Submission, Worker};
 use super::mask::hashed;
-use super::record::{Record, RequestFacts};
+use super::record::{Record, RequestFacts, TIME_MEMBER};
 use super::sink::{AuditSink, SinkFactory};
 use parking_lot::{Mutex, RwLock};
 use std::future::Future;
@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use strongroom_crypto::mac::MacKey;
 use strongroom_secret::Clock;
+use zeroize::Zeroize;
 
 /// Each device has a bit, and the submitter has one.
 const DEVICES_MAX: usize = 63;
@@ -240,7 +241,7 @@ impl Broker {
             enabled.format.raw,
             self.clock.monotonic(),
             device.bit,
-            sender,
+            to(sender),
         ));
         device.push(Item { submission, form: 0 });
         if receiver.recv_timeout(self.timeout) == Ok(true) {
@@ -326,35 +327,136 @@ impl Broker {
     /// Formats records and gives them to every device. The receipt is for all of them together: it succeeds once each
     /// healthy device has answered and at least one has written; it fails at the timeout at the latest.
     pub fn submit(&self, records: &[Record<'_>]) -> Receipt {
+        self.submit_about(&mut About::default(), records)
+    }
+
+    /// As [`Self::submit`], for records of one request: what they have in common is formatted once, and kept in `about`.
+    pub(crate) fn submit_about(&self, about: &mut About, records: &[Record<'_>]) -> Receipt {
         let devices = Arc::clone(&self.devices.read());
         if devices.list.is_empty() {
             return Receipt { state: ReceiptState::Ready };
         }
-        let forms: Vec<Vec<u8>> = devices.forms.iter().map(|form| self.format(records, form)).collect();
+        about.be_for(&devices);
+        let forms: Vec<Vec<u8>> = devices
+            .forms
+            .iter()
+            .zip(&mut about.forms)
+            .map(|(form, about)| self.format(records, form, about))
+            .collect();
+        let (sender, receiver) = oneshot::channel();
+        self.push(&devices, forms, records.len() as u64, to(sender));
+        Receipt { state: ReceiptState::Waiting { receiver, devices } }
+    }
+
+    /// Formats the record of an answer ahead of the time at which it will be submitted. None if no device is enabled.
+    pub(crate) fn prepare(&self, about: &mut About, record: &Record<'_>) -> Option<Prepared> {
+        let devices = Arc::clone(&self.devices.read());
+        if devices.list.is_empty() {
+            return None;
+        }
+        about.be_for(&devices);
+        let records = std::slice::from_ref(record);
+        let forms = devices.forms.iter().zip(&mut about.forms);
+        let forms = forms.map(|(form, about)| self.format(records, form, about)).collect();
+        Some(Prepared { devices, forms })
+    }
+
+    /// Whether the devices are still those that a record was prepared for.
+    pub(crate) fn is_for(&self, prepared: &Prepared) -> bool {
+        Arc::ptr_eq(&self.devices.read(), &prepared.devices)
+    }
+
+    /// Gives a prepared record to every device, with this time in it. `done` is told as a receipt would be.
+    pub(crate) fn submit_prepared(&self, mut prepared: Prepared, done: Done) {
+        let time = self.clock.now().to_string();
+        let devices = Arc::clone(&prepared.devices);
+        let mut forms = std::mem::take(&mut prepared.forms);
+        for (lines, format) in forms.iter_mut().zip(&devices.forms) {
+            set_time(lines, format, &time);
+        }
+        self.push(&devices, forms, 1, done);
+    }
+
+    fn push(&self, devices: &Devices, forms: Vec<Vec<u8>>, records: u64, done: Done) {
         let holds_secrets = devices.forms.iter().any(|form| form.raw);
         let awaited = devices.list.iter().fold(SUBMITTER, |bits, enabled| bits | enabled.device.bit);
-        let (sender, receiver) = oneshot::channel();
-        let submission = Arc::new(Submission::new(
-            forms,
-            records.len() as u64,
-            holds_secrets,
-            self.clock.monotonic(),
-            awaited,
-            sender,
-        ));
+        let now = self.clock.monotonic();
+        let submission = Arc::new(Submission::new(forms, records, holds_secrets, now, awaited, done));
         for enabled in &devices.list {
             enabled.device.push(Item { submission: Arc::clone(&submission), form: enabled.form });
         }
         submission.settle(SUBMITTER, Outcome::NotWritten);
-        Receipt { state: ReceiptState::Waiting { receiver, devices } }
     }
 
-    fn format(&self, records: &[Record<'_>], form: &FormatOptions) -> Vec<u8> {
+    fn format(&self, records: &[Record<'_>], form: &FormatOptions, about: &mut Vec<u8>) -> Vec<u8> {
         let mut lines = Vec::with_capacity(2048 * records.len());
         for record in records {
-            record.format(&mut lines, form, &self.mac);
+            record.format_about(about, &mut lines, form, &self.mac);
         }
         lines
+    }
+}
+
+/// A record, formatted for the devices that there were then.
+pub(crate) struct Prepared {
+    devices: Arc<Devices>,
+    forms: Vec<Vec<u8>>,
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if self.devices.forms.iter().any(|form| form.raw) {
+            self.forms.zeroize();
+        }
+    }
+}
+
+/// Puts another time into a record's line, which begins with it.
+fn set_time(line: &mut Vec<u8>, format: &FormatOptions, time: &str) {
+    let start = format.prefix.len() + TIME_MEMBER.len();
+    let length = line.get(start..).and_then(|rest| memchr::memchr(b'"', rest)).unwrap_or_default();
+    // The old line may hold secrets: it is wiped where it does not have the room.
+    let mut before = std::mem::replace(line, Vec::with_capacity(line.len() + time.len()));
+    line.extend_from_slice(before.get(..start).unwrap_or_default());
+    line.extend_from_slice(time.as_bytes());
+    line.extend_from_slice(before.get(start + length..).unwrap_or_default());
+    if format.raw {
+        before.zeroize();
+    }
+}
+
+/// Sends what a submission comes to. Nobody may be waiting for it any more.
+fn to(sender: oneshot::Sender<bool>) -> Done {
+    Box::new(move |is_written| sender.send(is_written).unwrap_or_default())
+}
+
+/// What the records of one request have in common, in each of the formats that some device wants.
+#[derive(Default)]
+pub(crate) struct About {
+    devices: Option<Arc<Devices>>,
+    forms: Vec<Vec<u8>>,
+}
+
+impl About {
+    /// Devices may come and go between the records of a request: then everything is formatted anew.
+    fn be_for(&mut self, devices: &Arc<Devices>) {
+        if !self.devices.as_ref().is_some_and(|known| Arc::ptr_eq(known, devices)) {
+            self.wipe();
+            self.forms = vec![Vec::new(); devices.forms.len()];
+            self.devices = Some(Arc::clone(devices));
+        }
+    }
+
+    fn wipe(&mut self) {
+        if self.devices.as_ref().is_some_and(|devices| devices.forms.iter().any(|form| form.raw)) {
+            self.forms.zeroize();
+        }
+    }
+}
+
+impl Drop for About {
+    fn drop(&mut self) {
+        self.wipe();
     }
 }
 

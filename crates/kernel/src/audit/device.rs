@@ -49,8 +49,11 @@ pub(super) struct Submission {
     pub(super) submitted: Duration,
     awaited: AtomicU64,
     succeeded: AtomicBool,
-    sender: Mutex<Option<oneshot::Sender<bool>>>,
+    done: Mutex<Option<Done>>,
 }
+
+/// Told once whether somebody has written. It runs on a device's thread, or on the submitter's.
+pub(super) type Done = Box<dyn FnOnce(bool) + Send>;
 
 impl Submission {
     /// `awaited` has a bit for each party that has to settle.
@@ -60,7 +63,7 @@ impl Submission {
         holds_secrets: bool,
         submitted: Duration,
         awaited: u64,
-        sender: oneshot::Sender<bool>,
+        done: Done,
     ) -> Self {
         Self {
             forms,
@@ -69,7 +72,7 @@ impl Submission {
             submitted,
             awaited: AtomicU64::new(awaited),
             succeeded: AtomicBool::new(false),
-            sender: Mutex::new(Some(sender)),
+            done: Mutex::new(Some(done)),
         }
     }
 
@@ -80,15 +83,17 @@ impl Submission {
         }
         let before = self.awaited.fetch_and(!bit, Ordering::AcqRel);
         let is_last = before & bit != 0 && before & !bit == 0;
-        if let Some(sender) = is_last.then(|| self.sender.lock().take()).flatten() {
-            // Nobody may be waiting any more.
-            sender.send(self.succeeded.load(Ordering::Acquire)).unwrap_or_default();
+        if let Some(done) = is_last.then(|| self.done.lock().take()).flatten() {
+            done(self.succeeded.load(Ordering::Acquire));
         }
     }
 }
 
 impl Drop for Submission {
     fn drop(&mut self) {
+        if let Some(done) = self.done.get_mut().take() {
+            done(false);
+        }
         if self.holds_secrets {
             self.forms.zeroize();
         }

@@ -20,16 +20,22 @@ pub(super) fn write_hashed(out: &mut Vec<u8>, mac: &MacKey, value: &[u8]) {
 }
 
 pub(super) fn write_hex(out: &mut Vec<u8>, bytes: &[u8; 32]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| DIGITS.get(usize::from(value & 15)).copied().unwrap_or_default();
     let mut digits = [0; 64];
-    // The lengths fit, so that this cannot fail.
-    if hex::encode_to_slice(bytes, &mut digits).is_ok() {
-        out.extend_from_slice(&digits);
-    }
+    let (pairs, _) = digits.as_chunks_mut::<2>();
+    pairs.iter_mut().zip(bytes).for_each(|(pair, byte)| *pair = [digit(byte >> 4), digit(*byte)]);
+    out.extend_from_slice(&digits);
 }
 
-/// A JSON text.
+/// A JSON text. Nearly all texts here need no escapes, and are then copied as they are.
 pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
-    write_plain(out, text);
+    if text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\')) {
+        return write_plain(out, text);
+    }
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
 }
 
 /// Any value as JSON, in clear. Writing to memory does not fail.

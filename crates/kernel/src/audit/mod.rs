@@ -23,6 +23,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use broker::{About, Prepared};
 pub use broker::{Broker, BrokerOptions, Receipt};
 pub use chain::{ChainPoint, CheckpointSigner};
 pub use config::{

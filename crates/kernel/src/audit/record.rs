@@ -10,9 +10,13 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::fmt::Display;
 use std::io::Write;
+use std::ops::Range;
 use std::time::Duration;
 use strongroom_crypto::mac::MacKey;
 use strongroom_secret::Timestamp;
+
+/// Of a longer list the count is recorded: the hashes of a million names would be a line that no device takes.
+const NAMES_HASHED_MAX: usize = 10_000;
 
 /// What is recorded of a request, before it is served, or of its response.
 #[derive(Clone, Default)]
@@ -126,6 +130,17 @@ pub enum DataFacts<'a> {
     },
 }
 
+impl DataFacts<'_> {
+    /// How many names a list has.
+    fn names(&self) -> usize {
+        let keys = match self {
+            Self::Map(map) => map.get("keys"),
+            _ => None,
+        };
+        keys.and_then(Value::as_array).map_or(0, Vec::len)
+    }
+}
+
 /// A header that the server was told to audit. Several values of one name stand next to each other.
 #[derive(Clone, Default)]
 pub struct HeaderFacts<'a> {
@@ -145,18 +160,40 @@ pub struct WrapFacts<'a> {
     pub wrapped_accessor: &'a str,
 }
 
-impl Record<'_> {
+/// How every record begins, after its device's prefix.
+pub(super) const TIME_MEMBER: &str = "{\"time\":\"";
+
+impl<'a> Record<'a> {
     /// Appends the record as one line, with its line feed. Values are hashed with `mac`, unless `options` say otherwise.
     pub fn format(&self, out: &mut Vec<u8>, options: &FormatOptions, mac: &MacKey) {
+        self.format_about(&mut Vec::new(), out, options, mac);
+    }
+
+    /// As [`Self::format`]. Who asks what is taken from `about`, unless it is empty: then it is left there for the other
+    /// record of the same request and the same format.
+    pub(super) fn format_about(
+        &self,
+        about: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+        options: &FormatOptions,
+        mac: &MacKey,
+    ) {
         out.extend_from_slice(options.prefix.as_bytes());
-        let mut writer = Writer { out, options, mac };
+        let mut writer = Writer { out, options, mac, masked_last: None };
         writer.open();
         writer.shown("time", self.time);
         writer.text("type", if self.response.is_some() { "response" } else { "request" });
-        writer.caller(&self.caller);
-        writer.request(&self.request, &self.mount);
+        if about.is_empty() {
+            let start = writer.out.len();
+            writer.caller(&self.caller);
+            writer.request(&self.request, &self.mount);
+            about.extend_from_slice(writer.out.get(start..).unwrap_or_default());
+        } else {
+            writer.out.extend_from_slice(about);
+        }
         if let Some(response) = &self.response {
-            let elide = options.elide_list_responses && self.request.operation == "list";
+            let is_list = matches!(self.request.operation, "list" | "scan");
+            let elide = is_list && (options.elide_list_responses || response.data.names() > NAMES_HASHED_MAX);
             writer.response(response, &self.mount, elide);
         }
         if let Some(error) = self.error.filter(|error| !error.messages.is_empty()) {
@@ -168,13 +205,15 @@ impl Record<'_> {
 }
 
 /// Writes objects member by member. A comma goes before every member but an object's first.
-struct Writer<'w> {
+struct Writer<'w, 'a> {
     out: &'w mut Vec<u8>,
     options: &'w FormatOptions,
     mac: &'w MacKey,
+    /// The token that was hashed last, and where its hash stands: a record names the caller's twice.
+    masked_last: Option<(&'a str, Range<usize>)>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'_, 'a> {
     fn open(&mut self) {
         self.out.push(b'{');
     }
@@ -221,21 +260,35 @@ impl Writer<'_> {
     }
 
     fn texts(&mut self, name: &str, texts: &[String]) {
-        if !texts.is_empty() {
-            self.key(name);
-            write_plain(self.out, texts);
+        if texts.is_empty() {
+            return;
         }
+        self.key(name);
+        self.out.push(b'[');
+        for (index, text) in texts.iter().enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            write_text(self.out, text);
+        }
+        self.out.push(b']');
     }
 
     /// A token or a value: never in clear, unless the device is raw.
-    fn secret(&mut self, name: &str, text: &str) {
-        if !text.is_empty() {
-            self.key(name);
-            self.masked(text.as_bytes());
+    fn secret(&mut self, name: &str, text: &'a str) {
+        if text.is_empty() {
+            return;
         }
+        self.key(name);
+        let start = self.out.len();
+        match self.masked_last.take() {
+            Some((last, range)) if std::ptr::eq(last, text) => self.out.extend_from_within(range),
+            _ => self.masked(text.as_bytes()),
+        }
+        self.masked_last = Some((text, start..self.out.len()));
     }
 
-    fn accessor(&mut self, name: &str, text: &str) {
+    fn accessor(&mut self, name: &str, text: &'a str) {
         match self.options.hmac_accessor {
             true => self.secret(name, text),
             false => self.text(name, text),
@@ -249,14 +302,14 @@ impl Writer<'_> {
         }
     }
 
-    fn caller(&mut self, caller: &CallerFacts<'_>) {
+    fn caller(&mut self, caller: &CallerFacts<'a>) {
         self.key("auth");
         self.open();
         self.auth(&caller.auth, caller);
         self.close();
     }
 
-    fn auth(&mut self, auth: &AuthFacts<'_>, caller: &CallerFacts<'_>) {
+    fn auth(&mut self, auth: &AuthFacts<'a>, caller: &CallerFacts<'a>) {
         self.secret("client_token", auth.client_token);
         self.accessor("accessor", auth.accessor);
         self.text("display_name", auth.display_name);
@@ -305,7 +358,7 @@ impl Writer<'_> {
         self.close();
     }
 
-    fn request(&mut self, request: &RequestFacts<'_>, mount: &MountFacts<'_>) {
+    fn request(&mut self, request: &RequestFacts<'a>, mount: &MountFacts<'a>) {
         self.key("request");
         self.open();
         self.text("id", request.id);
@@ -395,7 +448,7 @@ impl Writer<'_> {
         }
     }
 
-    fn response(&mut self, response: &ResponseFacts<'_>, mount: &MountFacts<'_>, elide: bool) {
+    fn response(&mut self, response: &ResponseFacts<'a>, mount: &MountFacts<'a>, elide: bool) {
         self.key("response");
         self.open();
         if let Some(auth) = &response.auth {
@@ -419,7 +472,7 @@ impl Writer<'_> {
         self.close();
     }
 
-    fn wrap(&mut self, wrap: &WrapFacts<'_>) {
+    fn wrap(&mut self, wrap: &WrapFacts<'a>) {
         self.key("wrap_info");
         self.open();
         self.number("ttl", wrap.ttl.as_secs());

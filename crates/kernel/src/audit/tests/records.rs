@@ -159,6 +159,24 @@ fn a_list_can_be_elided() {
     assert_eq!(value["response"]["data"]["keys"][0], hashed(&mac(), b"a"));
 }
 
+/// A list of a million names once was a line of 80 MB, which no device took, so that the list failed.
+#[test]
+fn of_a_very_long_list_the_count_is_recorded() {
+    let names = |count: usize| map(json!({"keys": (0..count).map(|n| n.to_string()).collect::<Vec<_>>()}));
+    let keys = |operation: &str, count: usize| {
+        let data = names(count);
+        let mut record = record("secret/metadata/");
+        record.request.operation = operation;
+        record.response = Some(ResponseFacts { data: DataFacts::Map(&data), ..ResponseFacts::default() });
+        let value: Value = serde_json::from_str(&line(&record, &FormatOptions::default())).unwrap();
+        value["response"]["data"]["keys"].clone()
+    };
+    assert_eq!(keys("list", 10_001), 10_001);
+    assert_eq!(keys("scan", 10_001), 10_001);
+    assert_eq!(keys("list", 10_000).as_array().unwrap().len(), 10_000);
+    assert_eq!(keys("read", 10_001).as_array().unwrap().len(), 10_001, "no list of names");
+}
+
 #[test]
 fn options_change_what_is_in_clear() {
     let data = map(json!({"password": "not-a-real-password"}));

@@ -12,16 +12,20 @@ mod refusal;
 
 use crate::connection::Peer;
 use crate::cors::{Verdict, name_origin};
-use crate::door::Shared;
+use crate::door::{Answer, Shared};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, StatusCode};
+use std::pin::Pin;
 use std::sync::Arc;
-use strongroom_kernel::{Error, ErrorKind, Request};
+use std::task::{Context, Poll};
+use strongroom_kernel::{Error, ErrorKind, Operation, Request};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::block_in_place;
 
 pub(crate) use refusal::Refusal;
 
@@ -83,25 +87,70 @@ async fn respond(shared: &Shared, peer: &Peer, head: &Parts, body: &mut Incoming
     }
 }
 
-/// Hands a request to the kernel in a task of its own: it ends even if the client goes away.
+/// Hands a request to the kernel, to its end even if the client goes away or the time is over.
 async fn run(
     shared: &Shared,
     request: Request,
     permit: OwnedSemaphorePermit,
 ) -> Result<strongroom_kernel::Response, Error> {
+    let reach = match request.operation {
+        Operation::List | Operation::Scan => Reach::Long,
+        _ => Reach::Short,
+    };
     let work = Arc::clone(&shared.handler).handle(request);
-    let task = tokio::spawn(async move {
+    let work: Answer = Box::pin(async move {
         let answer = work.await;
         drop(permit);
         answer
     });
-    match tokio::time::timeout(shared.options.request_timeout, task).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(failure)) => Err(Error::internal(format!("the handler of a request ended early: {failure}"))),
-        Err(_) => Err(Error::new(
+    let work = Detaching { work: Some(work), reach };
+    tokio::time::timeout(shared.options.request_timeout, work).await.unwrap_or_else(|_| {
+        Err(Error::new(
             ErrorKind::Unavailable,
             "the request took too long and goes on without you: read the entry before you try again",
-        )),
+        ))
+    })
+}
+
+/// How long a request may hold its thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Short,
+    /// It may go through a million entries: other requests of this thread are moved to another one.
+    Long,
+}
+
+/// Work that goes on in a task of its own when nobody waits for it any longer. As long as somebody does, a task would be
+/// one more to wake.
+struct Detaching {
+    work: Option<Answer>,
+    reach: Reach,
+}
+
+impl Future for Detaching {
+    type Output = Result<strongroom_kernel::Response, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let can_move = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+        let is_moved = self.reach == Reach::Long && can_move();
+        let Some(work) = &mut self.work else { return Poll::Pending };
+        let polled = match is_moved {
+            true => block_in_place(|| work.as_mut().poll(context)),
+            false => work.as_mut().poll(context),
+        };
+        let answer = std::task::ready!(polled);
+        self.work = None;
+        Poll::Ready(answer)
+    }
+}
+
+impl Drop for Detaching {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(work);
+        }
     }
 }
 

@@ -104,7 +104,7 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn request_path(text: &str, operation: Operation) -> Result<RequestPath, Refusal> {
-    let decoded = decode_path(text).map_err(|error| Refusal::invalid(error.to_string()))?;
+    let decoded = decode_path(text).map_err(|error| Refusal::invalid(format!("path: {error}")))?;
     let path = RequestPath::parse(&decoded).map_err(|error| Refusal::invalid(error.to_string()))?;
     Ok(match operation {
         Operation::List | Operation::Scan => path.to_folder(),

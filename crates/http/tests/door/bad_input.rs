@@ -17,10 +17,10 @@ async fn paths_that_are_not_normal_are_refused() {
         ("/v1/a//b", "doubled slash"),
         ("/v1//a", "doubled slash"),
         ("/v1/", "path is empty"),
-        ("/v1/a%ffb", "not valid UTF-8"),
-        ("/v1/a%c0%afb", "not valid UTF-8"),
-        ("/v1/a%zz", "malformed percent-encoding"),
-        ("/v1/a%", "malformed percent-encoding"),
+        ("/v1/a%ffb", "path: not valid UTF-8"),
+        ("/v1/a%c0%afb", "path: not valid UTF-8"),
+        ("/v1/a%zz", "path: malformed percent-encoding"),
+        ("/v1/a%", "path: malformed percent-encoding"),
         ("/v1/a?x=%ff", "not valid UTF-8"),
     ] {
         let (status, body) = ask(door.address, &format!("GET {path} HTTP/1.1"), "").await;

@@ -175,17 +175,17 @@ fn parse(file: &Path) -> Result<Map<String, Value>, Failure> {
     }
     let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
     check_depth(&text).map_err(|error| failed(&error))?;
-    let is_toml = file.extension().is_some_and(|kind| kind == "toml");
-    let value: Value = if is_toml {
+    let is_of = |kind: &str| file.extension().is_some_and(|found| found == kind);
+    let value: Value = if is_of("toml") {
         toml::from_str(&text).map_err(|error| failed(&error))?
-    } else if text.trim_start().starts_with('{') {
+    } else if is_of("json") || text.trim_start().starts_with('{') {
         serde_json::from_str(&text).map_err(|error| failed(&error))?
     } else {
         hcl::from_str(&text).map_err(|error| failed(&error))?
     };
     match value {
         Value::Object(map) => Ok(map),
-        _ => Err(failed(&"the top level is not a set of settings")),
+        _ => Err(failed(&"the top level is not a set of settings: storage, listener, …")),
     }
 }
 
@@ -240,7 +240,9 @@ fn blocks(value: Option<Value>, name: &str, problems: &mut Vec<String>) -> Vec<B
                                 let place = format!("{name} {kind:?}");
                                 found.push(Block { kind: kind.clone(), settings: Settings { map, place } });
                             }
-                            _ => problems.push(format!("{name} {kind:?}: is not a block")),
+                            _ => problems.push(format!(
+                                "{name} {kind:?}: is not a block: write {name} \"TYPE\" {{ … }}, in TOML [{name}.TYPE]"
+                            )),
                         }
                     }
                 }

@@ -27,7 +27,7 @@ use strongroom_kernel::{
     ServerSettings, Surroundings,
 };
 use strongroom_secret::{Clock, Entropy};
-use strongroom_storage::embedded::{EmbeddedOptions, Rollback};
+use strongroom_storage::embedded::{EmbeddedOptions, OpenError, Rollback};
 use strongroom_storage::{EmbeddedStorage, MemoryStorage, Storage};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -179,8 +179,17 @@ fn open_store(store: &Store, entropy: &dyn Entropy) -> Result<Arc<dyn Storage>, 
         Store::Embedded { folder, accept_rollback } => {
             let rollback = if *accept_rollback { Rollback::Accept } else { Rollback::Refuse };
             let options = EmbeddedOptions { rollback, ..EmbeddedOptions::default() };
-            let storage = EmbeddedStorage::open(folder, entropy, &options)
-                .map_err(|error| Failure::other(error.to_string()))?;
+            let storage = EmbeddedStorage::open(folder, entropy, &options).map_err(|error| {
+                let failure = Failure::other(error.to_string());
+                match error {
+                    OpenError::RolledBack { .. } | OpenError::MixedUp { .. } | OpenError::Missing { .. } => {
+                        failure.hint(
+                            "to accept the loss: accept_rollback = true in the storage block, for one start",
+                        )
+                    }
+                    _ => failure,
+                }
+            })?;
             Ok(Arc::new(storage))
         }
     }

@@ -103,6 +103,14 @@ pub struct ProjectGlobals {
     pub locked: bool,
 }
 
+/// A command with a flag that is called as a global one, and is another: it has to be there when the global ones are handed
+/// down, which a flag that is defined later is not.
+#[derive(Subcommand)]
+pub enum EagerCommand {
+    /// Start a server
+    Server(ServerArgs),
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     #[default]
@@ -120,7 +128,17 @@ fn formats() -> impl TypedValueParser<Value = String> {
     PossibleValuesParser::new(Format::value_variants().iter().filter_map(ValueEnum::to_possible_value))
 }
 
+// A command that is a group of others. (A doc comment would become its help.)
+#[derive(Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Group<C: Subcommand> {
+    #[command(subcommand)]
+    pub command: C,
+}
+
+/// `defer`: a command's flags are defined when it is asked for, not at every start.
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Run a program with secrets as environment variables
     Run(commands::run::RunArgs),
@@ -155,8 +173,7 @@ pub enum Command {
     /// Look for secrets where they should not be: files, histories, archives, streams
     Scan(Box<commands::scan::arguments::ScanArgs>),
     /// Keep secrets out of the repository: hooks, jobs, .gitignore
-    #[command(subcommand)]
-    Guard(commands::guard::GuardCommand),
+    Guard(Group<commands::guard::GuardCommand>),
     /// Let this project's manifest reach hosts and run commands
     Trust(commands::project::guard::TrustArgs),
     /// Print what puts a project's values into a shell while one is in its folder
@@ -166,16 +183,14 @@ pub enum Command {
     #[command(hide = true)]
     KeepFolder(commands::project::run::files::KeepFolderArgs),
     /// .env files: list, get, set, unset, run, lint
-    #[command(subcommand)]
-    Dotenv(commands::dotenv::DotenvCommand),
+    Dotenv(Group<commands::dotenv::DotenvCommand>),
     /// Is the server there, initialised, unsealed?
     #[command(after_help = "Exit codes: 0 unsealed, 2 sealed, anything else: no answer.")]
     Status,
     /// Get a token, and keep it in ~/.vault-token
     Login(commands::login::LoginArgs),
     /// Work with the key-value engine
-    #[command(subcommand)]
-    Kv(commands::kv::KvCommand),
+    Kv(Group<commands::kv::KvCommand>),
     /// Show all secrets below a path
     Tree(commands::tree::TreeArgs),
     /// Read a path of the API
@@ -196,42 +211,32 @@ pub enum Command {
     /// What the server says about a path of the API
     PathHelp(commands::generic::PathHelpArgs),
     /// Tokens: create, look up, renew, revoke
-    #[command(subcommand)]
-    Token(commands::token::TokenCommand),
+    Token(Group<commands::token::TokenCommand>),
     /// Secrets engines: what is mounted where
-    #[command(subcommand)]
-    Secrets(commands::mounts::SecretsCommand),
+    Secrets(Group<commands::mounts::SecretsCommand>),
     /// Auth methods: what is mounted where
-    #[command(subcommand, disable_help_subcommand = true)]
-    Auth(commands::mounts::AuthCommand),
+    #[command(disable_help_subcommand = true)]
+    Auth(Group<commands::mounts::AuthCommand>),
     /// Policies: write, check, explain
-    #[command(subcommand)]
-    Policy(commands::policy::PolicyCommand),
+    Policy(Group<commands::policy::PolicyCommand>),
     /// Leases: list, renew, revoke
-    #[command(subcommand)]
-    Lease(commands::lease::LeaseCommand),
+    Lease(Group<commands::lease::LeaseCommand>),
     /// Entities and groups
-    #[command(subcommand)]
-    Identity(commands::collection::IdentityCommand),
+    Identity(Group<commands::collection::IdentityCommand>),
     /// Namespaces
-    #[command(subcommand)]
-    Namespace(commands::namespace::NamespaceCommand),
+    Namespace(Group<commands::namespace::NamespaceCommand>),
     /// Limits
-    #[command(subcommand)]
-    Quota(commands::collection::QuotaCommand),
+    Quota(Group<commands::collection::QuotaCommand>),
     /// Audit devices and their files
-    #[command(subcommand)]
-    Audit(commands::audit::AuditCommand),
+    Audit(Group<commands::audit::AuditCommand>),
     /// Set up, unseal, rekey, take snapshots
-    #[command(subcommand)]
-    Operator(commands::operator::OperatorCommand),
+    Operator(Group<commands::operator::OperatorCommand>),
     /// Files whose values are encrypted one by one: SOPS files, which sops reads too
     Sops(Box<commands::sops::SopsArgs>),
-    /// Start a server
-    Server(ServerArgs),
+    #[command(flatten)]
+    Eager(EagerCommand),
     /// Print the token in use
-    #[command(subcommand)]
-    Print(commands::token::PrintCommand),
+    Print(Group<commands::token::PrintCommand>),
     /// Print a script that completes our commands in a shell
     Completions(commands::manual::CompletionsArgs),
     /// Write the manual pages

@@ -21,7 +21,7 @@ pub mod status;
 pub mod token;
 pub mod tree;
 
-use crate::arguments::Command;
+use crate::arguments::{Command, EagerCommand};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::persona::{Face, vault};
@@ -45,7 +45,7 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Lock(args) => project::lock::run(context, &args),
         Command::Generate(args) => project::generate::run(context, &args),
         Command::Doctor(args) => project::doctor::run(context, &args),
-        Command::Guard(command) => guard::run(context, &command),
+        Command::Guard(group) => guard::run(context, &group.command),
         Command::Scan(args) => scan::run(context, &args),
         Command::Hook(args) => project::hook::run(context, &args),
         Command::HookEnv(args) => project::hook::hook_env(context, &args),
@@ -53,7 +53,7 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Trust(args) => project::guard::trust(context, &args),
         Command::Status => status::run(context),
         Command::Login(args) => login::run(context, &args),
-        Command::Kv(command) => kv::run(context, command),
+        Command::Kv(group) => kv::run(context, group.command),
         Command::Tree(args) => tree::run(context, &args),
         Command::Read(args) => generic::read(context, &args),
         Command::Write(args) => generic::write(context, &args),
@@ -63,20 +63,22 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Delete(args) => generic::delete(context, &args),
         Command::Unwrap(args) => generic::unwrap(context, &args),
         Command::PathHelp(args) => generic::path_help(context, &args),
-        Command::Secrets(command) => mounts::secrets(context, command),
-        Command::Auth(command) => mounts::auth(context, command),
-        Command::Policy(command) => policy::run(context, command),
-        Command::Lease(command) => lease::run(context, command),
-        Command::Identity(command) => collection::identity(context, command),
-        Command::Namespace(command) => namespace::run(context, command),
-        Command::Quota(command) => collection::quota(context, command),
-        Command::Dotenv(command) => dotenv::run(context, command),
-        Command::Audit(command) => audit::run(context, command),
-        Command::Token(command) => token::run(context, command),
+        Command::Secrets(group) => mounts::secrets(context, group.command),
+        Command::Auth(group) => mounts::auth(context, group.command),
+        Command::Policy(group) => policy::run(context, group.command),
+        Command::Lease(group) => lease::run(context, group.command),
+        Command::Identity(group) => collection::identity(context, group.command),
+        Command::Namespace(group) => namespace::run(context, group.command),
+        Command::Quota(group) => collection::quota(context, group.command),
+        Command::Dotenv(group) => dotenv::run(context, group.command),
+        Command::Audit(group) => audit::run(context, group.command),
+        Command::Token(group) => token::run(context, group.command),
         Command::Sops(args) => sops::run(context, *args),
-        Command::Server(args) => server::run(&args, &context.environment, context.output.face),
-        Command::Print(command) => token::print(context, &command),
-        Command::Operator(command) => operator::run(context, command),
+        Command::Eager(EagerCommand::Server(args)) => {
+            server::run(&args, &context.environment, context.output.face)
+        }
+        Command::Print(group) => token::print(context, &group.command),
+        Command::Operator(group) => operator::run(context, group.command),
         Command::Completions(args) => manual::completions(context, &args),
         Command::Man(args) => manual::man(context, &args),
         Command::Version => version(context),

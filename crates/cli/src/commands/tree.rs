@@ -14,9 +14,6 @@ use strongroom_api::client::{Client, ClientError, KvVersion, ServerErrorKind};
 pub struct TreeArgs {
     /// A mount, or a folder below one: secret, secret/team
     path: String,
-    /// One JSON array of names
-    #[arg(long)]
-    json: bool,
     /// One name a line, with its whole path
     #[arg(long, conflicts_with = "json")]
     flat: bool,
@@ -38,7 +35,7 @@ pub fn run(context: &Context, args: &TreeArgs) -> Result<ExitCode, Failure> {
     if names.is_empty() {
         return Err(nothing_at(&format!("{folder}/")));
     }
-    if args.json || !context.output.is_table() {
+    if !context.output.is_table() {
         return context.output.text(&format!("{}\n", pretty(&names)?));
     }
     if args.flat {

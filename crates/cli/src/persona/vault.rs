@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 pub const VERSION: &str = concat!("Vault v1.14.8 (Strongroom ", env!("CARGO_PKG_VERSION"), ")");
 
 /// Turns `vault`'s words into ours. `-name=value`, `-name value`, `--name` and `-switch=false` all become `--name…`;
-/// what takes a value is looked up in the definition. Everything after `--` stays.
+/// what takes a value is looked up in the definition, which is built. Everything after `--` stays.
 pub fn translate(definition: &Command, words: Vec<OsString>) -> Vec<OsString> {
     let mut translated = Vec::with_capacity(words.len());
     let mut chain = vec![definition];
@@ -113,7 +113,9 @@ mod tests {
 
     fn check(line: &str, expected: &str) {
         let words = line.split(' ').map(OsString::from).collect();
-        let translated = translate(&Arguments::command(), words);
+        let mut definition = Arguments::command();
+        definition.build();
+        let translated = translate(&definition, words);
         let text: Vec<_> = translated.iter().map(|word| word.to_string_lossy()).collect();
         assert_eq!(text.join(" "), expected, "{line}");
         let parsed = Arguments::command().try_get_matches_from(&translated);

@@ -2,7 +2,9 @@
 //! persona in its place.
 
 mod functional;
+mod kinds;
 mod rounds;
+mod shapes;
 
 use crate::outcome::Outcome;
 use crate::tools::{self, Profile};
@@ -31,7 +33,12 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
     let bin = home.join("bin");
     tools::link_as(&bin, "sops", &binary)?;
     let mut outcome = match peer(options, &home) {
-        Ok(peer) => rounds::run(&binary, &peer, &home)?,
+        Ok(peer) => {
+            let mut outcome = rounds::run(&binary, &peer, &home)?;
+            outcome += shapes::run(&binary, &peer, &home)?;
+            outcome += kinds::run(&binary, &peer, &home)?;
+            outcome
+        }
         Err(error) => {
             println!("skipped: files that go round with sops: {error:#}");
             Outcome::skipped()

@@ -3,6 +3,7 @@
 use crate::outcome::Outcome;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -10,42 +11,34 @@ use std::process::{Command, Output};
 const FORMATS: [&str; 5] = ["json", "yaml", "env", "ini", "bin"];
 
 /// Two programs and the keys of one person.
-struct Rounds {
+pub(super) struct Rounds {
     ours: PathBuf,
     peer: PathBuf,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     gnupg: PathBuf,
     recipient: String,
+    /// What else both programs find in their environment.
+    pub(super) variables: Vec<(&'static str, OsString)>,
 }
 
 /// Who encrypts, and who decrypts.
 #[derive(Clone, Copy)]
-enum Who {
+pub(super) enum Who {
     Us,
     /// Our commands under our own name: they write a seal.
     UsSealing,
     Them,
 }
 
+/// How files go round: who writes, and who reads and changes.
+pub(super) const WAYS: [(&str, Who, Who); 3] = [
+    ("ours to theirs", Who::Us, Who::Them),
+    ("theirs to ours", Who::Them, Who::Us),
+    ("sealed to theirs", Who::UsSealing, Who::Them),
+];
+
 pub(super) fn run(ours: &Path, peer: &Path, home: &Path) -> Result<Outcome> {
-    let folder = home.join("rounds");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder)?;
-    let vectors = crate::tools::root().join("crates/formats/tests/sops");
-    for format in FORMATS {
-        std::fs::copy(vectors.join(format!("plain.{format}")), folder.join(format!("plain.{format}")))?;
-    }
-    std::fs::copy(vectors.join("identity.txt"), folder.join("identity.txt"))?;
-    let identity = std::fs::read_to_string(folder.join("identity.txt"))?;
-    let recipient =
-        identity.lines().find_map(|line| line.strip_prefix("# public key: ")).context("no recipient")?;
-    let rounds = Rounds {
-        ours: ours.to_owned(),
-        peer: peer.to_owned(),
-        gnupg: folder.join("gnupg"),
-        recipient: recipient.to_owned(),
-        folder,
-    };
+    let rounds = Rounds::new(ours, peer, &home.join("rounds"))?;
     let mut outcome = Outcome::default();
     let mut keys = vec![("age", format!("--age={}", rounds.recipient))];
     match rounds.pgp_key() {
@@ -57,14 +50,10 @@ pub(super) fn run(ours: &Path, peer: &Path, home: &Path) -> Result<Outcome> {
     }
     for (kind, flag) in &keys {
         for format in FORMATS {
-            for (name, writer, reader) in [
-                ("ours to theirs", Who::Us, Who::Them),
-                ("theirs to ours", Who::Them, Who::Us),
-                ("sealed to theirs", Who::UsSealing, Who::Them),
-            ] {
+            for (name, writer, reader) in WAYS {
                 outcome += check(
                     &format!("{kind} {format}: {name}"),
-                    rounds.there_and_back(format, flag, writer, reader),
+                    rounds.there_and_back(format, &[flag], writer, reader),
                 );
             }
         }
@@ -72,7 +61,7 @@ pub(super) fn run(ours: &Path, peer: &Path, home: &Path) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn check(name: &str, result: Result<()>) -> Outcome {
+pub(super) fn check(name: &str, result: Result<()>) -> Outcome {
     if let Err(error) = &result {
         println!("FAILED {name}: {error:#}");
     }
@@ -80,7 +69,34 @@ fn check(name: &str, result: Result<()>) -> Outcome {
 }
 
 impl Rounds {
-    fn command(&self, who: Who) -> Command {
+    /// In a folder of their own, with an age identity and a file in each format.
+    pub(super) fn new(ours: &Path, peer: &Path, folder: &Path) -> Result<Self> {
+        let _ = std::fs::remove_dir_all(folder);
+        std::fs::create_dir_all(folder)?;
+        let vectors = crate::tools::root().join("crates/formats/tests/sops");
+        for format in FORMATS {
+            std::fs::copy(vectors.join(format!("plain.{format}")), folder.join(format!("plain.{format}")))?;
+        }
+        std::fs::copy(vectors.join("identity.txt"), folder.join("identity.txt"))?;
+        let identity = std::fs::read_to_string(folder.join("identity.txt"))?;
+        let recipient =
+            identity.lines().find_map(|line| line.strip_prefix("# public key: ")).context("no recipient")?;
+        Ok(Self {
+            ours: ours.to_owned(),
+            peer: peer.to_owned(),
+            gnupg: folder.join("gnupg"),
+            recipient: recipient.to_owned(),
+            folder: folder.to_owned(),
+            variables: Vec::new(),
+        })
+    }
+
+    /// The recipient of the age identity in `identity.txt`.
+    pub(super) fn recipient(&self) -> &str {
+        &self.recipient
+    }
+
+    pub(super) fn command(&self, who: Who) -> Command {
         let mut command = match who {
             Who::Us => {
                 let mut command = Command::new(&self.ours);
@@ -96,10 +112,13 @@ impl Rounds {
         };
         command.current_dir(&self.folder).env("SOPS_AGE_KEY_FILE", self.folder.join("identity.txt"));
         command.env("GNUPGHOME", &self.gnupg).env_remove("SOPS_AGE_RECIPIENTS").env_remove("SOPS_PGP_FP");
+        // Keys of whoever runs this must not open what the test's keys do not.
+        command.env("HOME", &self.folder).env_remove("XDG_CONFIG_HOME");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
-    fn output(&self, who: Who, arguments: &[&str]) -> Result<Vec<u8>> {
+    pub(super) fn output(&self, who: Who, arguments: &[&str]) -> Result<Vec<u8>> {
         let Output { status, stdout, stderr } = self.command(who).args(arguments).output()?;
         let name = match who {
             Who::Them => "sops",
@@ -114,9 +133,15 @@ impl Rounds {
     }
 
     /// One encrypts, the other reads, changes one value, and the first reads that.
-    fn there_and_back(&self, format: &str, key: &str, writer: Who, reader: Who) -> Result<()> {
+    pub(super) fn there_and_back(
+        &self,
+        format: &str,
+        flags: &[&str],
+        writer: Who,
+        reader: Who,
+    ) -> Result<()> {
         let (plain, file) = (format!("plain.{format}"), format!("round.{format}"));
-        let encrypted = self.output(writer, &["encrypt", key, &plain])?;
+        let encrypted = self.output(writer, &[&["encrypt"], flags, &[&plain]].concat())?;
         std::fs::write(self.folder.join(&file), &encrypted)?;
         let (ours, theirs) =
             (self.output(Who::Us, &["decrypt", &file])?, self.output(Who::Them, &["decrypt", &file])?);
@@ -173,7 +198,7 @@ fn place(format: &str) -> Option<&'static str> {
 }
 
 /// What a decrypted file says, without what each program writes in its own way: order of bytes aside from layout.
-fn meaning(format: &str, bytes: &[u8]) -> String {
+pub(super) fn meaning(format: &str, bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes).into_owned();
     match format {
         // Go escapes what HTML would mind, and dates lose how they were written.

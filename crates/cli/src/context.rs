@@ -90,6 +90,11 @@ impl Context {
         !self.globals.non_interactive && std::io::stdin().is_terminal()
     }
 
+    /// Whether nothing may be asked, not even for a passphrase.
+    pub fn never_asks(&self) -> bool {
+        self.globals.non_interactive
+    }
+
     pub fn token(&self) -> Result<Option<SecretString>, Failure> {
         if let Some(file) = &self.globals.token_file {
             let token = token_file::load(file)?;

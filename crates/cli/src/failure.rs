@@ -188,6 +188,13 @@ impl Failure {
         }
     }
 
+    /// The same failure, with what it is about in front.
+    #[must_use]
+    pub fn prefixed(mut self, subject: &str) -> Self {
+        self.message = format!("{subject}: {}", self.message);
+        self
+    }
+
     /// The same failure, told as part of a larger one.
     #[must_use]
     pub fn instead(self, message: impl Into<String>) -> Self {

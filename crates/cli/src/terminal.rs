@@ -2,7 +2,9 @@
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
+use std::sync::Arc;
+use strongroom_project::sops::Conversation;
 use strongroom_secret::SecretString;
 use zeroize::Zeroizing;
 
@@ -26,6 +28,21 @@ pub fn ask_hidden(prompt: &str) -> io::Result<SecretString> {
     }
     let text = std::str::from_utf8(&line).map_err(|_| io::Error::other("what was typed is not UTF-8"))?;
     Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+}
+
+/// How the keys of SOPS files speak with the person at the terminal. It is asked itself: standard input may be a file.
+pub fn conversation() -> Conversation {
+    Conversation {
+        passphrase: Arc::new(|question| {
+            let asked = ask_hidden(&format!("{question} "));
+            asked.ok().filter(|text| !text.is_empty())
+        }),
+        tell: Arc::new(|message| {
+            if io::stderr().is_terminal() {
+                let _ = writeln!(io::stderr(), "{message}");
+            }
+        }),
+    }
 }
 
 /// A terminal that does not show what is typed; as it was before, once this is dropped.

@@ -9,8 +9,8 @@
 
 use std::collections::BTreeSet;
 use strongroom_formats::sops::{
-    Changed, Cipher, Draft, Encrypted, Format, MasterKey, Metadata, Node, OpenError, Opened, Recipient,
-    SealPolicy, SealState, Selector, Value, Verification, parse_path,
+    Changed, Cipher, Draft, Encrypted, Format, Location, MasterKey, Metadata, Node, OpenError, Opened,
+    Recipient, SealPolicy, SealState, Selector, SelectorKind, Value, Verification, parse_path,
 };
 use strongroom_secret::{Entropy, Timestamp};
 
@@ -99,7 +99,7 @@ fn a_change_by_path_changes_its_line() {
     for (name, format, path, line) in cases {
         let mut file_in_clear = opened(name, format);
         let steps = parse_path(path).unwrap();
-        assert_eq!(file_in_clear.set(&steps, Node::text("changed")), Ok(Changed::Yes));
+        assert_eq!(file_in_clear.set(&Location::first(&steps), Node::text("changed")), Ok(Changed::Yes));
         let again = file_in_clear.encrypt(SealPolicy::Keep, &entropy(), Timestamp::EPOCH).unwrap();
         let changed = changed_lines(&text(&file(&format!("sops.{name}"))), &text(again.expose()));
         assert!(changed.len() == 3 && changed.contains(line), "{name} {path}: {changed:?}");
@@ -108,7 +108,7 @@ fn a_change_by_path_changes_its_line() {
             .open_for_edit(data_key(name), Verification::Required)
             .unwrap();
         assert_eq!(back.tree().at(&steps).and_then(Node::as_text), Some("changed"), "{name}");
-        back.unset(&steps).unwrap();
+        back.unset(&Location::first(&steps)).unwrap();
         let without = back.encrypt(SealPolicy::Keep, &entropy(), Timestamp::EPOCH).unwrap();
         let changed = changed_lines(&text(again.expose()), &text(without.expose()));
         assert!(
@@ -163,7 +163,7 @@ fn the_seal_covers_what_the_mac_leaves_out() {
     // A file that has a seal keeps having one.
     let encrypted = Encrypted::read(Format::Json, sealed.as_bytes()).unwrap();
     let mut again = encrypted.open_for_edit(data_key("json"), Verification::Required).unwrap();
-    again.set(&parse_path(r#"["x"]"#).unwrap(), Node::Leaf(Value::Integer(1))).unwrap();
+    again.set(&Location::first(&parse_path(r#"["x"]"#).unwrap()), Node::Leaf(Value::Integer(1))).unwrap();
     let again = again.encrypt(SealPolicy::Keep, &entropy(), Timestamp::EPOCH).unwrap();
     assert_eq!(open(&text(again.expose())).unwrap(), SealState::Intact);
 }
@@ -178,6 +178,30 @@ fn a_binary_file_has_a_seal_that_fits() {
         .unwrap()
         .open(data_key("bin"), Verification::Required);
     assert_eq!(opened.unwrap().seal(), SealState::Intact);
+}
+
+#[test]
+fn a_comment_in_ini_decides_about_the_key_after_the_next_as_in_sops() {
+    let plain = "; ENC\n[a]\nfirst = 1\n; ENC\nsecond = 2\nthird = 3\nfourth = 4\n";
+    let encrypted = |format, plain: &str| {
+        let rule = Selector::new(SelectorKind::EncryptedCommentRegex, "ENC").unwrap();
+        let metadata = Metadata::new(vec![vec![key()]], 0, rule, Default::default());
+        let draft = Draft::read(format, plain.as_bytes()).unwrap();
+        let bytes = draft.with_key(metadata, data_key("ini")).encrypt(
+            SealPolicy::Write,
+            &entropy(),
+            Timestamp::EPOCH,
+        );
+        let bytes = bytes.unwrap();
+        let read = Encrypted::read(format, bytes.expose()).unwrap();
+        let read = read.open(data_key("ini"), Verification::Required).unwrap().write_plain().unwrap();
+        assert_eq!(text(read.expose()), plain);
+        let is_encrypted = |line: &&str| line.contains("ENC[") && !line.contains("mac");
+        let name = |line: &str| line.split([' ', ':']).next().unwrap_or_default().to_owned();
+        text(bytes.expose()).lines().filter(is_encrypted).map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(encrypted(Format::Ini, plain), ["first", "third"]);
+    assert_eq!(encrypted(Format::Yaml, "first: a\n# ENC\nsecond: b\nthird: c\n"), ["second"]);
 }
 
 #[test]

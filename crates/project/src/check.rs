@@ -42,7 +42,7 @@ pub fn of_declarations(report: &Report<'_>) -> Vec<Problem> {
 pub fn of_files(report: &Report<'_>) -> Vec<Problem> {
     let files = plain_files(report.manifest);
     let mut problems: Vec<Problem> = dangling(report.manifest);
-    problems.extend(files.iter().filter_map(|file| readable_by_others(file)));
+    problems.extend(files.iter().filter_map(|file| open_to_others(file)));
     problems.extend(files.iter().flat_map(|file| of_lines(file)));
     if report.manifest.guard.gitignore {
         problems.extend(git::problems(&report.manifest.folder, &files));
@@ -137,12 +137,13 @@ fn of_lines(path: &Path) -> Vec<Problem> {
     problems
 }
 
-fn readable_by_others(path: &Path) -> Option<Problem> {
+fn open_to_others(path: &Path) -> Option<Problem> {
     let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
     if mode & 0o077 == 0 {
         return None;
     }
-    let message = format!("{} can be read by other users (mode {mode:04o})", path.display());
+    let verb = if mode & 0o022 == 0 { "read" } else { "changed" };
+    let message = format!("{} can be {verb} by other users (mode {mode:04o})", path.display());
     Some(Problem::warning(ProblemKind::FileMode, message).hint(format!("chmod 600 {}", path.display())))
 }
 

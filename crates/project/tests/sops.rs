@@ -71,6 +71,7 @@ fn new_file(groups: &[&[&str]], threshold: u8) -> NewFile {
         threshold,
         selector: Default::default(),
         mac_scope: Default::default(),
+        restrictions: Vec::new(),
     }
 }
 

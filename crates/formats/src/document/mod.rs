@@ -34,7 +34,6 @@ mod change;
 mod ini;
 mod json;
 mod lines;
-pub mod merge;
 mod toml;
 mod tree;
 mod value;

@@ -24,6 +24,8 @@ pub enum Issue {
         "the file starts with a mark of the byte order, which python-dotenv and sops take for part of the first name"
     )]
     ByteOrderMark,
+    #[error("a merge conflict is in the file: take one side of it")]
+    MergeConflict,
     #[error("line breaks are of several kinds, from this line on")]
     MixedLineBreaks,
     #[error("{0}")]
@@ -36,6 +38,7 @@ pub fn problems(document: &Document) -> Vec<(usize, Issue)> {
     if document.has_byte_order_mark() {
         issues.push((1, Issue::ByteOrderMark));
     }
+    issues.extend(document.merge_conflict().map(|line| (line, Issue::MergeConflict)));
     issues.extend(mixed_line_breaks(document.text()).map(|line| (line, Issue::MixedLineBreaks)));
     issues.extend(document.bad_lines().map(|(entry, bad)| (entry.line, Issue::Bad(bad))));
     let mut first_lines: HashMap<&str, usize> = HashMap::new();

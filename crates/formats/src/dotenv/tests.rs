@@ -392,3 +392,14 @@ fn lines_on_which_dialects_disagree() {
     insta::assert_snapshot!(disagreements("A='1'\nB=2\n", &Dialect::ALL), @r#"1 A ["quotes"]; python+node+compose+ruby: 1 character; sops: 3 characters, with quotes around them; strict: refuses the file: the value holds a character that readers take for more than itself; without quotes"#);
     assert_eq!(disagreements("A='1'\nB=x # c\nC=\"d\"\nD=a=b\n", &Dialect::OF_PROGRAMS), "");
 }
+
+#[test]
+fn a_merge_conflict_is_named_as_such() {
+    let text = "B=0\n<<<<<<< HEAD\nA=1\n=======\nA=2\n>>>>>>> other\n";
+    let document = Document::from_bytes(text.as_bytes(), Dialect::Python).unwrap();
+    assert_eq!(document.merge_conflict(), Some(2));
+    assert!(problems(&document).contains(&(2, Issue::MergeConflict)));
+    let quoted = "A=\"\n<<<<<<< not a mark\n>>>>>>> \n\"\n";
+    let document = Document::from_bytes(quoted.as_bytes(), Dialect::Python).unwrap();
+    assert_eq!(document.merge_conflict(), None);
+}

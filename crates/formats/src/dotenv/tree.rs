@@ -175,6 +175,15 @@ impl Document {
         })
     }
 
+    /// The line on which git's mark of a merge conflict begins, if the file holds one.
+    pub fn merge_conflict(&self) -> Option<usize> {
+        // Such a mark is no assignment: most files need no look at their text.
+        self.bad_lines().next()?;
+        let line = |mark: &str| self.text().lines().position(|line| line.starts_with(mark));
+        let (start, end) = (line("<<<<<<< ")?, line(">>>>>>> ")?);
+        (start < end).then_some(start + 1)
+    }
+
     /// The text of a span. It may be secret.
     pub fn slice(&self, span: Span) -> &str {
         self.text().get(span.start..span.end).unwrap_or_default()

@@ -6,6 +6,7 @@
 
 use super::cipher::{Cipher, CipherError, IvMemory, is_encrypted_comment};
 use super::selector::{Selector, SelectorKind};
+use super::source::Format;
 use super::tree::{Comment, Element, Item, Map, Node, Tree};
 use super::value::Value;
 use sha2::{Digest, Sha512};
@@ -51,25 +52,27 @@ pub enum CryptReason {
     Nesting,
 }
 
+/// What decides about values and the MAC of a file.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    pub(super) selector: &'a Selector,
+    pub(super) scope: MacScope,
+    pub(super) format: Format,
+}
+
 /// Decrypts all that the selector means, in place. Returns the MAC of what was found.
-pub(super) fn decrypt(
-    tree: &mut Tree,
-    cipher: &Cipher,
-    selector: &Selector,
-    scope: MacScope,
-) -> Result<String, CryptError> {
-    Walk::new(Work::Decrypt { cipher, memory: None }, selector, scope).tree(tree)
+pub(super) fn decrypt(tree: &mut Tree, cipher: &Cipher, rules: Rules<'_>) -> Result<String, CryptError> {
+    Walk::new(Work::Decrypt { cipher, memory: None }, rules).tree(tree)
 }
 
 /// As [`decrypt`], keeping the IVs for an encryption that follows.
 pub(super) fn decrypt_for_edit(
     tree: &mut Tree,
     cipher: &Cipher,
-    selector: &Selector,
-    scope: MacScope,
+    rules: Rules<'_>,
 ) -> Result<(String, IvMemory), CryptError> {
     let mut memory = IvMemory::default();
-    let mac = Walk::new(Work::Decrypt { cipher, memory: Some(&mut memory) }, selector, scope).tree(tree)?;
+    let mac = Walk::new(Work::Decrypt { cipher, memory: Some(&mut memory) }, rules).tree(tree)?;
     Ok((mac, memory))
 }
 
@@ -77,11 +80,11 @@ pub(super) fn decrypt_for_edit(
 pub(super) fn encrypt(
     tree: &mut Tree,
     cipher: &Cipher,
-    (selector, scope): (&Selector, MacScope),
+    rules: Rules<'_>,
     memory: &IvMemory,
     entropy: &dyn Entropy,
 ) -> Result<String, CryptError> {
-    Walk::new(Work::Encrypt { cipher, memory, entropy }, selector, scope).tree(tree)
+    Walk::new(Work::Encrypt { cipher, memory, entropy }, rules).tree(tree)
 }
 
 enum Work<'a> {
@@ -93,6 +96,9 @@ struct Walk<'a> {
     work: Work<'a>,
     selector: &'a Selector,
     scope: MacScope,
+    /// In INI, sops has the comment above a key behind it, so that it decides about the next one; and the comment above a
+    /// section as the first thing in it, so that it decides about its first key alone.
+    comments_come_late: bool,
     hash: Sha512,
     /// The keys on the way, each followed by a colon: the additional data of a value here.
     path: String,
@@ -102,12 +108,14 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(work: Work<'a>, selector: &'a Selector, scope: MacScope) -> Self {
+    fn new(work: Work<'a>, Rules { selector, scope, format }: Rules<'a>) -> Self {
         let mut hash = Sha512::new();
         if scope == MacScope::EncryptedValues {
             hash.update(MAC_ONLY_ENCRYPTED_START);
         }
-        Self { work, selector, scope, hash, path: String::new(), comments: Vec::new(), depth: 0 }
+        let comments_come_late = format == Format::Ini && selector.looks_at_comments();
+        let (path, comments) = (String::new(), Vec::new());
+        Self { work, selector, scope, comments_come_late, hash, path, comments, depth: 0 }
     }
 
     fn tree(mut self, tree: &mut Tree) -> Result<String, CryptError> {
@@ -124,9 +132,20 @@ impl<'a> Walk<'a> {
     /// `matched`: a key on the way here is meant by the selector.
     fn map(&mut self, map: &mut Map, matched: bool) -> Result<(), CryptError> {
         self.enter()?;
+        let comments_come_late = self.comments_come_late && self.depth == 2;
+        if comments_come_late && let [section, first_key] = self.comments.as_mut_slice() {
+            *first_key = std::mem::take(section);
+        }
+        let mut late = Vec::new();
         for item in map {
             match item {
-                Item::Comment(comment) => self.comment(comment, matched)?,
+                Item::Comment(comment) => {
+                    if comments_come_late {
+                        late.push(comment);
+                    } else {
+                        self.comment(comment, matched)?;
+                    }
+                }
                 Item::Entry { key, node } => {
                     let length = self.path.len();
                     self.path.push_str(key);
@@ -136,8 +155,14 @@ impl<'a> Walk<'a> {
                     self.node(node, matched).map_err(|error| error.below(&format!("[{key:?}]")))?;
                     self.path.truncate(length);
                     self.forget_comments();
+                    for comment in late.drain(..) {
+                        self.comment(comment, matched)?;
+                    }
                 }
             }
+        }
+        for comment in late {
+            self.comment(comment, matched)?;
         }
         self.leave();
         Ok(())

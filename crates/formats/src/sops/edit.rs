@@ -24,14 +24,56 @@ pub enum Changed {
     No,
 }
 
-/// Sets what stands at `steps` in the first document. What is missing on the way is made; a number behind the end of a
-/// list adds to it; a value that stands in the way is replaced.
-pub(super) fn set(tree: &mut Tree, steps: &[Step], node: Node) -> Result<Changed, EditError> {
-    let (Some((Step::Key(key), rest)), Some(document)) = (steps.split_first(), tree.documents.first_mut())
-    else {
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// Which document of a YAML stream, from 0.
+    pub document: usize,
+    pub steps: Vec<Step>,
+    /// The key behind which a new one goes; otherwise it goes to the end.
+    pub after: Option<String>,
+}
+
+impl Location {
+    /// A place in the first document.
+    pub fn first(steps: &[Step]) -> Self {
+        Self { document: 0, steps: steps.to_vec(), after: None }
+    }
+}
+
+/// Sets what stands at a place. What is missing on the way is made; a number behind the end of a list adds to it; a value
+/// that stands in the way is replaced.
+pub(super) fn set(tree: &mut Tree, location: &Location, node: Node) -> Result<Changed, EditError> {
+    let document = tree.documents.get_mut(location.document);
+    let (Some((Step::Key(key), rest)), Some(document)) = (location.steps.split_first(), document) else {
         return Err(EditError::Top);
     };
-    set_in_map(document, key, rest, node)
+    let changed = set_in_map(document, key, rest, node)?;
+    if let (Changed::Yes, Some(after)) = (changed, &location.after) {
+        place_after(document, &location.steps, after);
+    }
+    Ok(changed)
+}
+
+/// Moves the entry at the end of a map behind another. It was added last.
+fn place_after(document: &mut Map, steps: &[Step], after: &str) {
+    let Some((Step::Key(key), way)) = steps.split_last() else { return };
+    let mut map = document;
+    for step in way {
+        let Step::Key(wanted) = step else { return };
+        let inner = map.iter_mut().find_map(|item| match item {
+            Item::Entry { key, node: Node::Map(map) } if key == wanted => Some(map),
+            _ => None,
+        });
+        let Some(inner) = inner else { return };
+        map = inner;
+    }
+    let Some(neighbour) = map.iter().position(|item| item.key() == Some(after)) else { return };
+    if map.last().and_then(Item::key) == Some(key)
+        && let Some(item) = map.pop()
+    {
+        map.insert((neighbour + 1).min(map.len()), item);
+    }
 }
 
 fn set_in_map(map: &mut Map, key: &str, rest: &[Step], node: Node) -> Result<Changed, EditError> {
@@ -86,9 +128,11 @@ fn nested(steps: &[Step], node: Node) -> Node {
     })
 }
 
-/// Removes what stands at `steps` in the first document.
-pub(super) fn unset(tree: &mut Tree, steps: &[Step]) -> Result<(), EditError> {
-    let (Some((last, way)), Some(document)) = (steps.split_last(), tree.documents.first_mut()) else {
+/// Removes what stands at a place.
+pub(super) fn unset(tree: &mut Tree, location: &Location) -> Result<(), EditError> {
+    let steps = location.steps.as_slice();
+    let (Some((last, way)), Some(document)) = (steps.split_last(), tree.documents.get_mut(location.document))
+    else {
         return Err(EditError::Top);
     };
     let missing = || EditError::Missing(path_text(steps));
@@ -194,6 +238,10 @@ mod tests {
         parse_path(text).unwrap()
     }
 
+    fn location(text: &str) -> Location {
+        Location::first(&steps(text))
+    }
+
     #[test]
     fn paths() {
         assert_eq!(
@@ -211,18 +259,18 @@ mod tests {
     fn set_makes_what_is_missing_and_replaces_what_is_in_the_way() {
         let mut tree = Tree { documents: vec![vec![Item::entry("a", Node::text("x"))]] };
         let number = || Node::Leaf(Value::Integer(1));
-        assert_eq!(set(&mut tree, &steps(r#"["a"]"#), Node::text("x")), Ok(Changed::No));
-        assert_eq!(set(&mut tree, &steps(r#"["a"]["b"][0]"#), number()), Ok(Changed::Yes));
-        assert_eq!(set(&mut tree, &steps(r#"["a"]["b"][7]"#), number()), Ok(Changed::Yes));
+        assert_eq!(set(&mut tree, &location(r#"["a"]"#), Node::text("x")), Ok(Changed::No));
+        assert_eq!(set(&mut tree, &location(r#"["a"]["b"][0]"#), number()), Ok(Changed::Yes));
+        assert_eq!(set(&mut tree, &location(r#"["a"]["b"][7]"#), number()), Ok(Changed::Yes));
         assert_eq!(tree.at(&steps(r#"["a"]["b"][1]"#)), Some(&number()));
-        assert!(set(&mut tree, &steps(r#"["a"][0]"#), number()).is_err());
-        assert_eq!(set(&mut tree, &steps("[0]"), number()), Err(EditError::Top));
-        assert_eq!(unset(&mut tree, &steps(r#"["a"]["b"][0]"#)), Ok(()));
+        assert!(set(&mut tree, &location(r#"["a"][0]"#), number()).is_err());
+        assert_eq!(set(&mut tree, &location("[0]"), number()), Err(EditError::Top));
+        assert_eq!(unset(&mut tree, &location(r#"["a"]["b"][0]"#)), Ok(()));
         assert_eq!(
-            unset(&mut tree, &steps(r#"["a"]["b"][1]"#)),
+            unset(&mut tree, &location(r#"["a"]["b"][1]"#)),
             Err(EditError::Missing(r#"["a"]["b"][1]"#.into()))
         );
-        assert_eq!(unset(&mut tree, &steps(r#"["a"]"#)), Ok(()));
+        assert_eq!(unset(&mut tree, &location(r#"["a"]"#)), Ok(()));
         assert_eq!(tree.documents, [vec![]]);
     }
 }

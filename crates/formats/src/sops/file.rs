@@ -2,9 +2,10 @@
 //! in clear for the first time ([`Draft`]).
 
 use super::cipher::{Cipher, CipherError, IV_BYTES, IvMemory};
-use super::crypt::{self, CryptError};
-use super::edit::{self, Changed, EditError};
-use super::metadata::{Metadata, MetadataError, VERSION, time_text};
+use super::crypt::{self, CryptError, Rules};
+use super::edit::{self, Changed, EditError, Location};
+use super::metadata::{MasterKey, Metadata, MetadataError, VERSION, time_text};
+use super::restricted::{self, Part, RestrictedError, RestrictedValue};
 use super::seal::{self, SealState};
 use super::source::{self, Format, Parsed, Source, SourceError};
 use super::tree::{Node, Tree};
@@ -59,6 +60,7 @@ pub struct Opened {
     cipher: Cipher,
     memory: IvMemory,
     seal: SealState,
+    restricted: Vec<RestrictedValue>,
 }
 
 /// A file that was never encrypted.
@@ -91,17 +93,17 @@ impl Encrypted {
     /// Decrypts, for reading alone: an edit of what comes out gives every value a new ciphertext.
     pub fn open(self, cipher: Cipher, verification: Verification) -> Result<Opened, OpenError> {
         let Self { source, mut tree, metadata } = self;
-        let mac = crypt::decrypt(&mut tree, &cipher, &metadata.selector, metadata.mac_scope)?;
-        Opened { source, tree, metadata, cipher, memory: IvMemory::default(), seal: SealState::Absent }
-            .verified(mac, verification)
+        let mac = crypt::decrypt(&mut tree, &cipher, rules(&metadata, source.format()))?;
+        Opened::new(source, tree, metadata, cipher).verified(mac, verification)
     }
 
     /// Decrypts, for editing: what does not change keeps its ciphertext.
     pub fn open_for_edit(self, cipher: Cipher, verification: Verification) -> Result<Opened, OpenError> {
         let Self { source, mut tree, metadata } = self;
-        let (mac, memory) =
-            crypt::decrypt_for_edit(&mut tree, &cipher, &metadata.selector, metadata.mac_scope)?;
-        Opened { source, tree, metadata, cipher, memory, seal: SealState::Absent }.verified(mac, verification)
+        let rules = rules(&metadata, source.format());
+        let (mac, memory) = crypt::decrypt_for_edit(&mut tree, &cipher, rules)?;
+        let opened = Opened { memory, ..Opened::new(source, tree, metadata, cipher) };
+        opened.verified(mac, verification)
     }
 
     /// The file with other metadata and the same values, as after wrapping the data key anew.
@@ -111,6 +113,11 @@ impl Encrypted {
 }
 
 impl Opened {
+    fn new(source: Source, tree: Tree, metadata: Metadata, cipher: Cipher) -> Self {
+        let (memory, seal, restricted) = (IvMemory::default(), SealState::Absent, Vec::new());
+        Self { source, tree, metadata, cipher, memory, seal, restricted }
+    }
+
     fn verified(mut self, computed: String, verification: Verification) -> Result<Self, OpenError> {
         if verification == Verification::Ignored {
             return Ok(self);
@@ -143,6 +150,37 @@ impl Opened {
     /// What the file's seal said when it was opened.
     pub fn seal(&self) -> SealState {
         self.seal
+    }
+
+    /// Opens the restricted values that `unwrap` opens. Those and the others are closed in what is written.
+    pub fn open_restricted(&mut self, unwrap: &mut dyn FnMut(&MasterKey) -> Result<SecretBytes, String>) {
+        self.restricted = restricted::open(&mut self.tree, unwrap);
+    }
+
+    /// The restricted values, in the order of the file; those that were added come last.
+    pub fn restricted(&self) -> &[RestrictedValue] {
+        &self.restricted
+    }
+
+    pub fn restricted_mut(&mut self) -> &mut [RestrictedValue] {
+        &mut self.restricted
+    }
+
+    /// Document and place of the values that are not restricted, and are meant.
+    pub fn unrestricted(&mut self, is_meant: &dyn Fn(&[Step]) -> bool) -> Vec<(usize, Vec<Step>)> {
+        restricted::unrestricted(&mut self.tree, &self.restricted, is_meant)
+    }
+
+    /// From here on a value is for the recipients of a part alone.
+    pub fn restrict(&mut self, document: usize, steps: Vec<Step>, part: &Part) {
+        self.restricted.push(RestrictedValue::new(document, steps, part));
+    }
+
+    /// Open restricted values for which `is_meant` holds are for all recipients again. Returns how many.
+    pub fn lift(&mut self, is_meant: &dyn Fn(&RestrictedValue) -> bool) -> usize {
+        let before = self.restricted.len();
+        self.restricted.retain(|value| !(value.is_open() && is_meant(value)));
+        before - self.restricted.len()
     }
 
     pub fn cipher(&self) -> &Cipher {
@@ -206,24 +244,24 @@ impl Opened {
         }
     }
 
-    /// Sets the value at a place, in the first document.
-    pub fn set(&mut self, steps: &[Step], node: Node) -> Result<Changed, EditError> {
+    /// Sets the value at a place.
+    pub fn set(&mut self, location: &Location, node: Node) -> Result<Changed, EditError> {
         let mut changed_tree = self.tree.duplicate();
-        let changed = edit::set(&mut changed_tree, steps, node.duplicate())?;
+        let changed = edit::set(&mut changed_tree, location, node.duplicate())?;
         if changed == Changed::Yes {
             let metadata = self.metadata.to_map();
-            let in_layout = self.source.set(&self.tree, &metadata, steps, &node, &changed_tree);
+            let in_layout = self.source.set(&self.tree, &metadata, location, &node, &changed_tree);
             self.tree = in_layout.unwrap_or(changed_tree);
         }
         Ok(changed)
     }
 
-    /// Removes what stands at a place, in the first document.
-    pub fn unset(&mut self, steps: &[Step]) -> Result<(), EditError> {
+    /// Removes what stands at a place.
+    pub fn unset(&mut self, location: &Location) -> Result<(), EditError> {
         let mut changed_tree = self.tree.duplicate();
-        edit::unset(&mut changed_tree, steps)?;
+        edit::unset(&mut changed_tree, location)?;
         let metadata = self.metadata.to_map();
-        let in_layout = self.source.unset(&self.tree, &metadata, steps, &changed_tree);
+        let in_layout = self.source.unset(&self.tree, &metadata, location, &changed_tree);
         self.tree = in_layout.unwrap_or(changed_tree);
         Ok(())
     }
@@ -246,10 +284,10 @@ impl Opened {
         entropy: &dyn Entropy,
         now: Timestamp,
     ) -> Result<(), EncryptError> {
-        let Metadata { selector, mac_scope, .. } = &self.metadata;
+        restricted::close(&mut self.tree, &self.restricted, entropy)?;
         let clear = self.tree.duplicate();
-        let mac =
-            crypt::encrypt(&mut self.tree, &self.cipher, (selector, *mac_scope), &self.memory, entropy)?;
+        let rules = rules(&self.metadata, self.source.format());
+        let mac = crypt::encrypt(&mut self.tree, &self.cipher, rules, &self.memory, entropy)?;
         let metadata = &mut self.metadata;
         metadata.last_modified = time_text(now);
         let mut iv = [0; IV_BYTES];
@@ -293,8 +331,7 @@ impl Draft {
 
     /// Ready to be encrypted under a data key that was wrapped for the recipients of `metadata`.
     pub fn with_key(self, metadata: Metadata, cipher: Cipher) -> Opened {
-        let Self { source, tree } = self;
-        Opened { source, tree, metadata, cipher, memory: IvMemory::default(), seal: SealState::Absent }
+        Opened::new(self.source, self.tree, metadata, cipher)
     }
 }
 
@@ -305,6 +342,8 @@ pub enum EncryptError {
     Value(#[from] CryptError),
     #[error(transparent)]
     Source(#[from] SourceError),
+    #[error(transparent)]
+    Restricted(#[from] RestrictedError),
 }
 
 impl fmt::Debug for Opened {
@@ -314,6 +353,10 @@ impl fmt::Debug for Opened {
             .field("seal", &self.seal)
             .finish_non_exhaustive()
     }
+}
+
+fn rules(metadata: &Metadata, format: Format) -> Rules<'_> {
+    Rules { selector: &metadata.selector, scope: metadata.mac_scope, format }
 }
 
 /// Compares versions number by number; what is no version is older than any.

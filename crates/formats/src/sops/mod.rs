@@ -13,6 +13,7 @@ mod file;
 mod groups;
 mod merge;
 mod metadata;
+mod restricted;
 mod seal;
 mod selector;
 mod source;
@@ -21,13 +22,14 @@ mod value;
 
 pub use cipher::{Cipher, CipherError, DATA_KEY_BYTES, is_encrypted};
 pub use crypt::{CryptError, CryptReason, MacScope};
-pub use edit::{Changed, EditError, parse_path, path_text};
+pub use edit::{Changed, EditError, Location, parse_path, path_text};
 pub use file::{Draft, EncryptError, Encrypted, OpenError, Opened, SealPolicy, Verification};
 pub use groups::{DataKeyError, Refusal, Whom, Wrapped, new_data_key, unwrap_data_key, wrap_data_key};
-pub use merge::{MergePlan, plan_merge};
+pub use merge::{Conflict, ConflictKind, MergePlan, plan_merge};
 pub use metadata::{
     AwsKmsKey, AzureKey, MasterKey, Metadata, MetadataError, Recipient, RecipientKind, TransitKey, VERSION,
 };
+pub use restricted::{Part, RestrictedError, RestrictedValue, is_restricted};
 pub use seal::SealState;
 pub use selector::{Selector, SelectorError, SelectorKind, UNENCRYPTED_SUFFIX};
 pub use source::{

@@ -4,7 +4,7 @@ use super::{
     Provider, Reach, aws_parameter_store, aws_secrets_manager, azure_key_vault, command, file,
     google_secret_manager, heroku, process, remote, vault,
 };
-use crate::sops::{Conversation, DecryptionOrder, Keys};
+use crate::sops::Keys;
 use crate::surroundings::Surroundings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -264,7 +264,7 @@ pub(crate) struct Checked<'a> {
 impl<'a> Checked<'a> {
     /// The keys for SOPS files; without any from the caller, those that need nobody to be asked.
     pub(crate) fn keys(&self, surroundings: &Arc<Surroundings>) -> Arc<Keys> {
-        self.keys.map_or_else(|| Arc::new(keys_of(surroundings)), Arc::clone)
+        self.keys.map_or_else(|| Arc::new(Keys::of_nobody(surroundings)), Arc::clone)
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<&'a str> {
@@ -306,10 +306,4 @@ impl<'a> Checked<'a> {
         });
         texts.collect()
     }
-}
-
-fn keys_of(surroundings: &Arc<Surroundings>) -> Keys {
-    let order = surroundings.variables.text("SOPS_DECRYPTION_ORDER").unwrap_or_default();
-    let order = DecryptionOrder::parse(order).unwrap_or_default();
-    Keys::new(Arc::clone(surroundings), Conversation::none(), order)
 }

@@ -1,5 +1,6 @@
 use crate::manifest::{Environment, Manifest, Problem, ProblemKind, ProviderDeclaration};
 use crate::provider::{Address, Kind, Provider, Setting, Settings};
+use crate::sops::Keys;
 use crate::surroundings::Surroundings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,13 +24,23 @@ impl Opened {
         environment: &Environment,
         surroundings: &Arc<Surroundings>,
     ) -> Result<Self, Vec<Problem>> {
+        Self::with_keys(manifest, environment, surroundings, &Arc::new(Keys::of_nobody(surroundings)))
+    }
+
+    /// As `new`, with the keys for SOPS files. All providers share them: each data key is unwrapped once.
+    pub fn with_keys(
+        manifest: &Manifest,
+        environment: &Environment,
+        surroundings: &Arc<Surroundings>,
+        keys: &Arc<Keys>,
+    ) -> Result<Self, Vec<Problem>> {
         let placeholders =
             Placeholders { environment: environment.name.clone(), project: manifest.project.clone() };
         let mut providers = BTreeMap::new();
         let mut problems = Vec::new();
         for name in &environment.order {
             let Some(declaration) = manifest.providers.get(name) else { continue };
-            match open(declaration, &placeholders, surroundings) {
+            match open(declaration, &placeholders, surroundings, keys) {
                 Ok(provider) => {
                     providers.insert(name.clone(), provider);
                 }
@@ -76,6 +87,7 @@ fn open(
     declaration: &ProviderDeclaration,
     placeholders: &Placeholders,
     surroundings: &Arc<Surroundings>,
+    keys: &Arc<Keys>,
 ) -> Result<Box<dyn Provider>, Vec<Wrong>> {
     let Some(kind) = Kind::named(&declaration.kind) else {
         return Err(vec![(None, format!("there is no provider of the type {:?}", declaration.kind), None)]);
@@ -89,7 +101,7 @@ fn open(
     let wrong = |errors: Vec<crate::provider::SettingsError>| {
         errors.into_iter().map(|error| (error.setting, error.message, error.hint)).collect()
     };
-    kind.open(&settings, surroundings).map_err(wrong)
+    kind.open_with_keys(&settings, surroundings, keys).map_err(wrong)
 }
 
 impl Placeholders {

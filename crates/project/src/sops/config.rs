@@ -1,6 +1,7 @@
 //! `.sops.yaml`: for whom new files are encrypted and which of their values, by their paths; and where files are published.
 
 use super::recipients::{self, AwsSettings, RecipientError};
+use super::restricted::Restriction;
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,8 @@ pub struct CreationRule {
     pub threshold: u8,
     pub selector: Option<Selector>,
     pub mac_scope: MacScope,
+    /// Values that are for some of the recipients alone; sops passes over this.
+    pub restrictions: Vec<Restriction>,
 }
 
 impl CreationRule {
@@ -241,7 +244,25 @@ impl Reader<'_> {
             }
             _ => vec![self.flat_keys(place, rule)?],
         };
-        Ok(CreationRule { path_regex: self.regex(place, rule)?, groups, threshold, selector, mac_scope })
+        let path_regex = self.regex(place, rule, "path_regex")?;
+        let restrictions = self.restrictions(place, rule)?;
+        Ok(CreationRule { path_regex, groups, threshold, selector, mac_scope, restrictions })
+    }
+
+    /// `restricted`: a list of `key_regex` with the keys as they stand in a rule.
+    fn restrictions(&self, place: &str, rule: &Value) -> Result<Vec<Restriction>, ConfigError> {
+        let read = |(number, restriction): (usize, &Value)| {
+            let place = format!("{place}.restricted[{number}]");
+            let Some(key_regex) = self.regex(&place, restriction, "key_regex")? else {
+                return self.wrong(&place, "key_regex is missing: which values does this mean?");
+            };
+            let recipients = self.flat_keys(&place, restriction)?;
+            if recipients.is_empty() {
+                return self.wrong(&place, "no keys: whom are these values for?");
+            }
+            Ok(Restriction { key_regex, recipients })
+        };
+        self.optional_items(place, rule, "restricted")?.iter().enumerate().map(read).collect()
     }
 
     /// The keys that stand in the rule itself.
@@ -382,23 +403,21 @@ impl Reader<'_> {
             _ => self.creation_rule(place, &Value::Map(Vec::new()))?,
         };
         Ok(DestinationRule {
-            path_regex: self.regex(place, rule)?,
+            path_regex: self.regex(place, rule, "path_regex")?,
             destination: destinations.pop(),
             omit_extensions: text("omit_extensions")? == "true",
             recreation,
         })
     }
 
-    fn regex(&self, place: &str, rule: &Value) -> Result<Option<Regex>, ConfigError> {
-        let text = self.text(place, rule, "path_regex")?;
+    fn regex(&self, place: &str, rule: &Value, name: &str) -> Result<Option<Regex>, ConfigError> {
+        let text = self.text(place, rule, name)?;
         if text.is_empty() {
             return Ok(None);
         }
         match Regex::new(&text) {
             Ok(regex) => Ok(Some(regex)),
-            Err(_) => {
-                self.wrong(&format!("{place}.path_regex"), format!("{text:?} is not a regular expression"))
-            }
+            Err(_) => self.wrong(&format!("{place}.{name}"), format!("{text:?} is not a regular expression")),
         }
     }
 

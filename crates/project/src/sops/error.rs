@@ -71,6 +71,13 @@ impl SopsError {
                  --ignore-mac reads it all the same"
                     .to_owned(),
             ),
+            Self::Open(OpenError::Value(_)) => Some(
+                "restore the value, or the file, from its last good version; strongroom sops set or edit is how values are changed"
+                    .to_owned(),
+            ),
+            Self::Source(SourceError::Metadata(MetadataError::NoField(_))) => {
+                Some("a part of the metadata is gone: was the file cut short? restore it".to_owned())
+            }
             Self::Open(OpenError::Seal) => Some(
                 "compare the file with its last good version: who were its recipients? --ignore-mac reads it all the same; \
                  rotate its secrets if a stranger was among them"

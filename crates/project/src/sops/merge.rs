@@ -23,13 +23,13 @@ pub fn merge(
     seal: SealPolicy,
 ) -> Result<Merged, SopsError> {
     let plan = plan_merge(base.tree(), ours.tree(), theirs.tree());
-    for (steps, node) in plan.changes {
+    for (location, node) in plan.changes {
         match node {
-            Some(node) => ours.set(&steps, node).map(drop)?,
-            None => ours.unset(&steps)?,
+            Some(node) => ours.set(&location, node).map(drop)?,
+            None => ours.unset(&location)?,
         }
     }
-    let mut conflicts = plan.conflicts;
+    let mut conflicts: Vec<_> = plan.conflicts.iter().map(ToString::to_string).collect();
     let groups = |file: &Opened| -> Vec<Vec<Recipient>> {
         file.metadata
             .groups
@@ -45,7 +45,7 @@ pub fn merge(
             change.add = new.iter().filter(|key| !old.contains(key)).cloned().collect();
             change.remove = old.iter().filter(|key| !new.contains(key)).cloned().collect();
         }
-        _ => conflicts.push("the key groups of the file".to_owned()),
+        _ => conflicts.push("the key groups of the file: changed on both sides".to_owned()),
     }
     let renewed_by_them = base.cipher().data_key() != theirs.cipher().data_key();
     let renewed_by_us = base.cipher().data_key() != ours.cipher().data_key();

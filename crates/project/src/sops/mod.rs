@@ -7,12 +7,15 @@ mod error;
 mod keys;
 mod merge;
 pub mod recipients;
+mod restricted;
 mod verbs;
 
 pub use error::SopsError;
 pub use keys::{Conversation, DecryptionOrder, Keys, NewIdentity, vault_client};
 pub use merge::{Merged, merge};
+pub use restricted::{Restriction, restrict, restrict_by_rules};
+pub use strongroom_formats::sops::RestrictedValue;
 pub use verbs::{
-    Difference, KeyChange, NewFile, change_keys, differences, encrypt, open, open_for_edit, open_new,
-    regroup, rotate, update_keys, with_new_keys,
+    Difference, KeyChange, NewFile, change_keys, differences, encrypt, open, open_as_it_is, open_for_edit,
+    open_new, regroup, rotate, update_keys, with_new_keys,
 };

@@ -1,6 +1,7 @@
 //! What is done to one file, from bytes to bytes.
 
 use super::recipients::new_key;
+use super::restricted::{Restriction, restrict_by_rules, without};
 use super::{Keys, SopsError};
 use strongroom_formats::sops::{
     Cipher, DataKeyError, Draft, Encrypted, Format, MacScope, MasterKey, Metadata, Opened, Recipient,
@@ -8,7 +9,7 @@ use strongroom_formats::sops::{
 };
 use strongroom_secret::SecretBytes;
 
-/// Decrypts a file, for reading.
+/// Decrypts a file, for reading; restricted values too, if they are for us.
 pub fn open(
     format: Format,
     bytes: &[u8],
@@ -17,11 +18,25 @@ pub fn open(
 ) -> Result<Opened, SopsError> {
     let encrypted = Encrypted::read(format, bytes)?;
     let cipher = keys.data_key(&encrypted.metadata)?;
-    Ok(encrypted.open(cipher, verification)?)
+    let mut opened = encrypted.open(cipher, verification)?;
+    opened.open_restricted(&mut |key| keys.unwrap(key));
+    Ok(opened)
 }
 
 /// Decrypts a file, for changing: what does not change keeps its ciphertext.
 pub fn open_for_edit(
+    format: Format,
+    bytes: &[u8],
+    keys: &Keys,
+    verification: Verification,
+) -> Result<Opened, SopsError> {
+    let mut opened = open_as_it_is(format, bytes, keys, verification)?;
+    opened.open_restricted(&mut |key| keys.unwrap(key));
+    Ok(opened)
+}
+
+/// As [`open_for_edit`], but restricted values stay closed: for what hands them on.
+pub fn open_as_it_is(
     format: Format,
     bytes: &[u8],
     keys: &Keys,
@@ -39,6 +54,7 @@ pub struct NewFile {
     pub threshold: u8,
     pub selector: Selector,
     pub mac_scope: MacScope,
+    pub restrictions: Vec<Restriction>,
 }
 
 /// Encrypts what was in clear.
@@ -57,7 +73,9 @@ pub fn open_new(draft: Draft, new: NewFile, keys: &Keys) -> Result<Opened, SopsE
     let mut metadata = Metadata::new(groups, new.threshold, new.selector, new.mac_scope);
     let cipher = new_data_key(surroundings.entropy.as_ref());
     keys.wrap(&mut metadata, &cipher, Whom::All)?;
-    Ok(draft.with_key(metadata, cipher))
+    let mut opened = draft.with_key(metadata, cipher);
+    restrict_by_rules(&mut opened, &new.restrictions, keys)?;
+    Ok(opened)
 }
 
 /// What becomes of the keys of a file.
@@ -82,6 +100,7 @@ pub fn rotate(
 }
 
 pub(super) fn rekeyed(mut opened: Opened, change: &KeyChange, keys: &Keys) -> Result<Opened, SopsError> {
+    without(&mut opened, &change.remove, keys)?;
     change_keys(&mut opened.metadata, change, keys);
     let cipher = new_data_key(keys.surroundings().entropy.as_ref());
     keys.wrap(&mut opened.metadata, &cipher, Whom::All)?;
@@ -107,15 +126,21 @@ pub fn regroup(
 ) -> Result<SecretBytes, SopsError> {
     let now = keys.surroundings().clock.now();
     let old: Vec<MasterKey> = opened.metadata.recipients().cloned().collect();
+    let stays = |key: &MasterKey| groups.iter().flatten().any(|recipient| *recipient == key.recipient);
+    let gone: Vec<_> = old.iter().filter(|key| !stays(key)).map(|key| key.recipient.clone()).collect();
+    without(&mut opened, &gone, keys)?;
     let stays_whole = opened.metadata.groups.len() == 1 && groups.len() == 1;
-    let lost = old.iter().any(|key| !groups.iter().flatten().any(|recipient| *recipient == key.recipient));
     let key = |recipient: &Recipient| {
         let known = old.iter().find(|key| stays_whole && key.recipient == *recipient);
         known.cloned().unwrap_or_else(|| new_key(recipient.clone(), now))
     };
     opened.metadata.groups = groups.iter().map(|group| group.iter().map(key).collect()).collect();
     opened.metadata.threshold = if groups.len() > 1 { threshold } else { 0 };
-    if lost { rotate(opened, &KeyChange::default(), keys, seal) } else { with_new_keys(opened, keys, seal) }
+    if !gone.is_empty() {
+        rotate(opened, &KeyChange::default(), keys, seal)
+    } else {
+        with_new_keys(opened, keys, seal)
+    }
 }
 
 /// Adds and removes recipients. What is there already is not added again. Says whether anything changed.

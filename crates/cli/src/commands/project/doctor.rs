@@ -75,7 +75,7 @@ fn examine(context: &Context, findings: &mut Vec<Finding>) -> Result<(), Failure
     let environment = &session.environment;
     let order = environment.order.join(", ");
     findings.push(finding("environment", State::Fine, format!("{} (providers: {order})", environment.name)));
-    let opened = Opened::new(&session.manifest, environment, &session.surroundings)?;
+    let opened = session.opened(environment)?;
     trust(&session, &opened, findings)?;
     providers(&session, &opened, findings)?;
     lock_state(&session.manifest, &environment.name, findings)

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use strongroom_project::check::{Tracked, plain_files, tracked};
 use strongroom_project::guard::write_gitignore;
-use strongroom_project::resolve::Opened;
 use strongroom_project::trust::reaches;
 
 #[derive(Args)]
@@ -54,7 +53,7 @@ pub fn trust(context: &Context, args: &TrustArgs) -> Result<ExitCode, Failure> {
     // Of all environments: who trusts a manifest should not be asked again for the next one.
     let mut wanted = vec![HOOK_REACH.to_owned()];
     for environment in session.manifest.environments.values() {
-        let opened = Opened::new(&session.manifest, environment, &session.surroundings)?;
+        let opened = session.opened(environment)?;
         wanted.extend(reaches(environment, &opened));
     }
     wanted.dedup();

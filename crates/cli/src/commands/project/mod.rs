@@ -23,6 +23,7 @@ use crate::context::Context;
 use crate::environment::Environment as Process;
 use crate::failure::{Failure, Kind};
 use crate::system::{SystemClock, SystemEntropy};
+use crate::terminal;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use strongroom_project::manifest::{Environment, FILE_NAME, Manifest, Problem, suggestion};
 use strongroom_project::provider::Freshness;
 use strongroom_project::resolve::{Depth, Opened, Request, Resolution, Resolved, Selection, resolve};
+use strongroom_project::sops::{Conversation, Keys};
 use strongroom_project::trust::{TrustStore, reaches};
 use strongroom_project::{Surroundings, Variables};
 use strongroom_secret::{Clock, Timestamp, format_duration};
@@ -42,6 +44,8 @@ pub struct Session<'a> {
     pub manifest: Manifest,
     pub environment: Environment,
     pub surroundings: Arc<Surroundings>,
+    /// For SOPS files, in every environment: each data key is unwrapped once.
+    keys: Arc<Keys>,
     /// The providers whose values were said to come from the cache.
     told_of: RefCell<BTreeSet<String>>,
 }
@@ -57,7 +61,12 @@ impl<'a> Session<'a> {
         let manifest = Manifest::load(&manifest_path(context)?)?;
         let environment = manifest.environment(environment)?.clone();
         let surroundings = surroundings(context, manifest.folder.clone());
-        Ok(Self { context, manifest, environment, surroundings, told_of: RefCell::default() })
+        let conversation = match context.never_asks() {
+            true => Conversation::none(),
+            false => terminal::conversation(),
+        };
+        let keys = Arc::new(Keys::of(&surroundings, conversation));
+        Ok(Self { context, manifest, environment, surroundings, keys, told_of: RefCell::default() })
     }
 
     pub fn now(&self) -> Timestamp {
@@ -71,9 +80,14 @@ impl<'a> Session<'a> {
 
     /// The providers of an environment, once it is clear that the manifest may use them.
     pub fn providers_of(&self, environment: &Environment) -> Result<Opened, Failure> {
-        let opened = Opened::new(&self.manifest, environment, &self.surroundings)?;
+        let opened = self.opened(environment)?;
         self.insist_on_trust(environment, &opened)?;
         Ok(opened)
+    }
+
+    /// The providers of an environment, of which nothing may be asked yet.
+    pub fn opened(&self, environment: &Environment) -> Result<Opened, Failure> {
+        Ok(Opened::with_keys(&self.manifest, environment, &self.surroundings, &self.keys)?)
     }
 
     pub fn providers(&self) -> Result<Opened, Failure> {

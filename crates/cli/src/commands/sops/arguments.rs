@@ -56,6 +56,8 @@ pub enum SopsCommand {
     ExecFile(ExecFileArgs),
     /// Make an age key where it is looked for, and print its recipient
     Keygen(super::keygen::KeygenArgs),
+    /// Keep values for some of a file's recipients alone
+    Restrict(RestrictArgs),
     /// Who can decrypt a file: list them, add to them, remove from them
     #[command(subcommand)]
     Recipients(RecipientsCommand),
@@ -414,6 +416,25 @@ pub struct RecipientsArgs {
     /// age1…, a fingerprint, an ARN, a resource, an address
     #[arg(long = "recipient", short, required = true)]
     pub recipients: Vec<String>,
+    #[arg(long, value_name = "FORMAT")]
+    pub input_type: Option<String>,
+}
+
+#[derive(Debug, Default, Clone, Args)]
+#[command(
+    after_help = "Without places, the restricted values of the file are listed. Others find a text in their place, and so does sops."
+)]
+pub struct RestrictArgs {
+    pub file: PathBuf,
+    /// As '["database"]["password"]': the value, or all values below
+    #[arg(value_name = "PLACE")]
+    pub places: Vec<String>,
+    /// Whom they are for, of those who can decrypt the file: age1…, a fingerprint, an ARN, a resource, an address
+    #[arg(long = "recipient", short, requires = "places", value_name = "RECIPIENT")]
+    pub recipients: Vec<String>,
+    /// Let all who can decrypt the file have them again
+    #[arg(long, requires = "places", conflicts_with = "recipients")]
+    pub lift: bool,
     #[arg(long, value_name = "FORMAT")]
     pub input_type: Option<String>,
 }

@@ -4,12 +4,14 @@ use super::arguments::{
     DecryptArgs, EncryptArgs, FormatArgs, KeyArgs, RotateArgs, SetArgs, TargetArgs, UnsetArgs,
 };
 use super::many::{self, Pick};
+use super::restrict;
 use super::session::{Session, Voice, codes};
 use crate::failure::Failure;
 use std::path::Path;
 use std::process::ExitCode;
 use strongroom_formats::sops::{
-    Changed, Draft, EditError, Format, Node, Opened, Step, Tree, emit_node, emit_plain, find, parse_path,
+    Changed, Draft, EditError, Format, Location, Node, Opened, Step, Tree, emit_node, emit_plain, find,
+    is_restricted, parse_path,
 };
 use strongroom_project::sops::{self, KeyChange};
 use strongroom_secret::SecretBytes;
@@ -78,6 +80,7 @@ fn decrypt_bytes(
     let verification = session.verification(args.ignore_mac);
     let opened = sops::open(input, bytes.expose(), session.keys()?, verification)
         .map_err(|error| session.failure(error))?;
+    restrict::tell_closed(session, path, &opened, &steps);
     if steps.is_empty() {
         return in_clear(session, opened, output);
     }
@@ -85,6 +88,9 @@ fn decrypt_bytes(
         let place = args.extract.as_deref().unwrap_or_default();
         return Err(Failure::missing(format!("error truncating tree: component {place} not found")));
     };
+    if node.as_text().is_some_and(is_restricted) {
+        return Err(restrict::not_ours(&opened, &steps));
+    }
     emit_node(output, node, session.indent(output)).map_err(|error| session.failure(error.into()))
 }
 
@@ -162,17 +168,20 @@ pub fn set(session: &Session, args: &SetArgs) -> Result<ExitCode, Failure> {
     let value = value_of(session, args)?;
     let steps = steps_of(session, &args.path)?;
     change(session, &args.file, &args.formats, args.ignore_mac, |opened| {
-        let changed = opened.set(&steps, value).map_err(|error| session.failure(error.into()))?;
+        let changed =
+            opened.set(&Location::first(&steps), value).map_err(|error| session.failure(error.into()))?;
         Ok(if args.idempotent { changed } else { Changed::Yes })
     })
 }
 
 pub fn unset(session: &Session, args: &UnsetArgs) -> Result<ExitCode, Failure> {
     let steps = steps_of(session, &args.path)?;
-    change(session, &args.file, &args.formats, args.ignore_mac, |opened| match opened.unset(&steps) {
-        Ok(()) => Ok(Changed::Yes),
-        Err(EditError::Missing(_)) if args.idempotent => Ok(Changed::No),
-        Err(error) => Err(session.failure(error.into())),
+    change(session, &args.file, &args.formats, args.ignore_mac, |opened| {
+        match opened.unset(&Location::first(&steps)) {
+            Ok(()) => Ok(Changed::Yes),
+            Err(EditError::Missing(_)) if args.idempotent => Ok(Changed::No),
+            Err(error) => Err(session.failure(error.into())),
+        }
     })
 }
 
@@ -190,15 +199,25 @@ fn change(
     if change(&mut opened)? == Changed::No {
         return Ok(ExitCode::SUCCESS);
     }
-    let encrypted = encrypted_again(session, opened, output)?;
+    let encrypted = encrypted_again(session, path, opened, output)?;
     let target = TargetArgs { in_place: true, output: None };
     session.write(Some(path), &target, Some(&bytes), &encrypted)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// An opened file, encrypted under its own data key.
-pub fn encrypted_again(session: &Session, opened: Opened, output: Format) -> Result<SecretBytes, Failure> {
-    let opened = if opened.format() == output { opened } else { opened.converted(output) };
+/// An opened file, encrypted under its own data key. New values are restricted as the rules say.
+pub fn encrypted_again(
+    session: &Session,
+    path: &Path,
+    opened: Opened,
+    output: Format,
+) -> Result<SecretBytes, Failure> {
+    let mut opened = if opened.format() == output { opened } else { opened.converted(output) };
+    let rules = session.restrictions(path)?;
+    if !rules.is_empty() && output != Format::Binary {
+        sops::restrict_by_rules(&mut opened, &rules, session.keys()?)
+            .map_err(|error| session.failure(error))?;
+    }
     let surroundings = &session.surroundings;
     opened
         .encrypt(session.seal(), surroundings.entropy.as_ref(), surroundings.clock.now())

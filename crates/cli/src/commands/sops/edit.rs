@@ -31,7 +31,7 @@ pub fn edit(session: &Session, args: &EditArgs) -> Result<ExitCode, Failure> {
         (None, opened, SecretBytes::new(example.to_vec()))
     };
     let edited = edit_until_it_reads(session, path, opened, &text)?;
-    let encrypted = encrypted_again(session, edited, output)?;
+    let encrypted = encrypted_again(session, path, edited, output)?;
     session.replace(path, old.as_ref(), &encrypted)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 use super::arguments::{ExecEnvArgs, ExecFileArgs};
 use super::crypt::in_clear;
 use super::edit::Room;
+use super::restrict;
 use super::session::{Session, Voice};
 use crate::environment::WITHHELD;
 use crate::failure::Failure;
@@ -13,7 +14,7 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
-use strongroom_formats::sops::{Item, Tree};
+use strongroom_formats::sops::{Item, Tree, is_restricted};
 use strongroom_project::sops;
 use strongroom_secret::SecretString;
 
@@ -31,6 +32,7 @@ pub fn with_variables(session: &Session, args: &ExecEnvArgs) -> Result<ExitCode,
     let format = session.input_format(args.input_type.as_deref(), &args.file)?;
     let opened = sops::open(format, bytes.expose(), session.keys()?, session.verification(args.ignore_mac))
         .map_err(|error| session.failure(error))?;
+    restrict::tell_closed(session, &args.file, &opened, &[]);
     let variables = variables_of(opened.tree())?;
     let mut command = shell(session, &args.command);
     if args.pristine {
@@ -52,6 +54,9 @@ fn variables_of(tree: &Tree) -> Result<Vec<(String, SecretString)>, Failure> {
     let mut variables = Vec::new();
     for item in tree.documents.first().into_iter().flatten() {
         let Item::Entry { key, node } = item else { continue };
+        if node.as_text().is_some_and(is_restricted) {
+            continue;
+        }
         if node.is_branch() {
             return Err(Failure::other(format!(
                 "cannot use complex value in environment; offending key {key}"
@@ -82,6 +87,7 @@ pub fn with_file(session: &Session, args: &ExecFileArgs) -> Result<ExitCode, Fai
     let (input, output) = session.formats(&args.formats, &args.file)?;
     let opened = sops::open(input, bytes.expose(), session.keys()?, session.verification(args.ignore_mac))
         .map_err(|error| session.failure(error))?;
+    restrict::tell_closed(session, &args.file, &opened, &[]);
     let plain = in_clear(session, opened, output)?;
     let name = args.filename.clone().unwrap_or_else(|| PathBuf::from("tmp-file"));
     if !matches!(name.components().collect::<Vec<_>>().as_slice(), [Component::Normal(_)]) {

@@ -1,7 +1,6 @@
 //! Encrypted files in git: merged by their values, compared in clear.
 
 use super::arguments::GitCommand;
-use super::crypt::open_for_edit;
 use super::session::Session;
 use crate::failure::{Failure, Kind};
 use std::fs;
@@ -90,7 +89,11 @@ fn merge(session: &Session, versions: [&PathBuf; 3], name: &Path) -> Result<Exit
             format!("{}: one of the versions is not encrypted: merge it by hand", name.display()),
         ));
     }
-    let open = |bytes: &SecretBytes| open_for_edit(session, format, bytes, false);
+    // Restricted values are merged as they are: what is closed here stays closed there.
+    let open = |bytes: &SecretBytes| {
+        sops::open_as_it_is(format, bytes.expose(), session.keys()?, Verification::Required)
+            .map_err(|error| session.failure(error))
+    };
     let Merged { bytes, conflicts } =
         merge_files(open(&base)?, open(&ours_bytes)?, open(&theirs)?, session.keys()?, session.seal())
             .map_err(|error| session.failure(error))?;
@@ -101,7 +104,7 @@ fn merge(session: &Session, versions: [&PathBuf; 3], name: &Path) -> Result<Exit
         return Ok(ExitCode::SUCCESS);
     }
     for place in &conflicts {
-        session.note(&format!("conflict in {}: both sides changed {place}; ours is kept", name.display()));
+        session.note(&format!("conflict in {}: {place}; ours is kept", name.display()));
     }
     session.note("to take another value: strongroom sops set --value-stdin FILE PATH; then git add FILE");
     Ok(ExitCode::from(1))

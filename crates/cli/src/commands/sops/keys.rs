@@ -203,7 +203,7 @@ pub fn recipients(session: &Session, command: &RecipientsCommand) -> Result<Exit
     }
 }
 
-fn parsed(session: &Session, texts: &[String]) -> Result<Vec<Recipient>, Failure> {
+pub fn parsed(session: &Session, texts: &[String]) -> Result<Vec<Recipient>, Failure> {
     texts.iter().map(|text| recognise(text).map_err(|error| session.failure(error.into()))).collect()
 }
 

@@ -39,7 +39,7 @@ pub fn each(
     if let [only] = paths
         && !only.is_dir()
     {
-        work(only)?;
+        work(only).map_err(|failure| session.of_file(only, failure))?;
         return Ok(ExitCode::SUCCESS);
     }
     if !target.in_place {
@@ -57,7 +57,7 @@ pub fn all(
     work: impl Fn(&Path) -> Result<(), Failure> + Sync,
 ) -> Result<ExitCode, Failure> {
     if let [only] = paths {
-        work(only)?;
+        work(only).map_err(|failure| session.of_file(only, failure))?;
         return Ok(ExitCode::SUCCESS);
     }
     let shows = std::io::stderr().is_terminal() && paths.len() > 1;

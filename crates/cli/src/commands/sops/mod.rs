@@ -9,6 +9,7 @@ pub mod keygen;
 mod keys;
 mod many;
 mod publish;
+mod restrict;
 pub mod session;
 
 use crate::context::Context;
@@ -38,6 +39,23 @@ pub fn run(context: &Context, args: SopsArgs) -> Result<ExitCode, Failure> {
 
 /// One verb, in either voice.
 pub fn perform(session: &Session, command: &SopsCommand) -> Result<ExitCode, Failure> {
+    let file = match command {
+        SopsCommand::Edit(args) => Some(&args.file),
+        SopsCommand::Set(args) => Some(&args.file),
+        SopsCommand::Unset(args) => Some(&args.file),
+        SopsCommand::ExecEnv(args) => Some(&args.file),
+        SopsCommand::ExecFile(args) => Some(&args.file),
+        SopsCommand::Restrict(args) => Some(&args.file),
+        _ => None,
+    };
+    let result = perform_verb(session, command);
+    match file {
+        Some(file) => result.map_err(|failure| session.of_file(file, failure)),
+        None => result,
+    }
+}
+
+fn perform_verb(session: &Session, command: &SopsCommand) -> Result<ExitCode, Failure> {
     match command {
         SopsCommand::Encrypt(args) => crypt::encrypt(session, args),
         SopsCommand::Decrypt(args) => crypt::decrypt(session, args),
@@ -53,6 +71,7 @@ pub fn perform(session: &Session, command: &SopsCommand) -> Result<ExitCode, Fai
         SopsCommand::ExecFile(args) => exec::with_file(session, args),
         SopsCommand::Keygen(args) => keygen::generate(session, args),
         SopsCommand::Recipients(command) => keys::recipients(session, command),
+        SopsCommand::Restrict(args) => restrict::run(session, args),
         SopsCommand::Git(command) => git::run(session, command),
     }
 }

@@ -59,7 +59,7 @@ fn publish_one(session: &Session, path: &Path, name: PathBuf, args: &PublishArgs
     };
     let bytes = session.read(path)?;
     let format = session.input_format(None, path)?;
-    let opened = sops::open(format, bytes.expose(), session.keys()?, Verification::Required)
+    let opened = sops::open_as_it_is(format, bytes.expose(), session.keys()?, Verification::Required)
         .map_err(|error| session.failure(error))?;
     let data = json_map(opened.tree())?;
     let variables = &session.surroundings.variables;

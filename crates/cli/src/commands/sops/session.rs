@@ -5,10 +5,10 @@ use crate::environment::Environment;
 use crate::failure::{Failure, Kind};
 use crate::system::{SystemClock, SystemEntropy};
 use crate::terminal;
-use std::io::{IsTerminal, Read, Write};
+use std::collections::HashMap;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use strongroom_formats::sops::{
     DataKeyError, FILE_BYTES_MAX, Format, Indent, MacScope, MetadataError, OpenError, Recipient,
     RecipientKind, SealPolicy, Selector, SelectorKind, SourceError, Verification,
@@ -17,7 +17,7 @@ use strongroom_project::Surroundings;
 use strongroom_project::files::{self, FileError, Links};
 use strongroom_project::sops::config::{self, Config, ConfigError, CreationRule};
 use strongroom_project::sops::recipients::{AwsSettings, parse_context, parse_list};
-use strongroom_project::sops::{Conversation, DecryptionOrder, Keys, NewFile, SopsError};
+use strongroom_project::sops::{DecryptionOrder, Keys, NewFile, Restriction, SopsError};
 use strongroom_secret::SecretBytes;
 
 /// Whose words, codes and habits are in use.
@@ -54,6 +54,8 @@ pub struct Session {
     pub globals: SopsGlobals,
     pub surroundings: Arc<Surroundings>,
     keys: OnceLock<Keys>,
+    /// Files with rules, by their paths: a thousand files have one.
+    configs: Mutex<HashMap<PathBuf, Arc<Config>>>,
 }
 
 impl Session {
@@ -72,7 +74,8 @@ impl Session {
                 "key services over the network are not supported: keys are used from here",
             ));
         }
-        Ok(Self { voice, globals, surroundings: Arc::new(surroundings), keys: OnceLock::new() })
+        let (surroundings, keys, configs) = (Arc::new(surroundings), OnceLock::new(), Mutex::default());
+        Ok(Self { voice, globals, surroundings, keys, configs })
     }
 
     pub fn keys(&self) -> Result<&Keys, Failure> {
@@ -84,7 +87,7 @@ impl Session {
             Failure::usage(format!("Duplicate decryption key type: {name}"))
                 .exit_code(codes::DUPLICATE_KEY_TYPE)
         })?;
-        let keys = Keys::new(Arc::clone(&self.surroundings), conversation(), order);
+        let keys = Keys::new(Arc::clone(&self.surroundings), terminal::conversation(), order);
         Ok(self.keys.get_or_init(|| keys))
     }
 
@@ -164,13 +167,13 @@ impl Session {
     }
 
     /// The rules that govern a file: those told, or the nearest above the file (sops: above the working folder).
-    pub fn config_for(&self, file: &Path) -> Result<Option<Config>, Failure> {
+    pub fn config_for(&self, file: &Path) -> Result<Option<Arc<Config>>, Failure> {
         let file = self.absolute(file);
         let near = file.parent().filter(|_| self.voice == Voice::Ours).unwrap_or(&self.surroundings.folder);
         self.config_near(near)
     }
 
-    fn config_near(&self, folder: &Path) -> Result<Option<Config>, Failure> {
+    fn config_near(&self, folder: &Path) -> Result<Option<Arc<Config>>, Failure> {
         let path = match &self.globals.rules {
             Some(path) => path.clone(),
             None => {
@@ -186,7 +189,14 @@ impl Session {
             }
         };
         let path = self.absolute(&path);
-        Ok(Some(Config::load(&path, &Default::default()).map_err(|error| self.failure(error.into()))?))
+        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = configs.get(&path) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let config = Config::load(&path, &Default::default()).map_err(|error| self.failure(error.into()))?;
+        let config = Arc::new(config);
+        configs.insert(path, Arc::clone(&config));
+        Ok(Some(config))
     }
 
     /// For whom and how a new file is encrypted: what the flags say, then what the rules say.
@@ -208,7 +218,8 @@ impl Session {
             },
             None => None,
         };
-        let groups = match (given.is_empty(), creation) {
+        let given_none = given.is_empty();
+        let groups = match (given_none, creation) {
             (false, _) => vec![given],
             (true, Some(creation)) => creation.groups.clone(),
             (true, None) => {
@@ -223,7 +234,20 @@ impl Session {
             (Format::Binary, _) | (_, None) => MacScope::AllValues,
             (_, Some(rule)) => rule.mac_scope,
         };
-        Ok(NewFile { groups, threshold, selector, mac_scope })
+        // Flags name other recipients than the rule, so its restrictions do not fit them.
+        let restrictions = match creation.filter(|_| given_none) {
+            Some(rule) if format != Format::Binary => rule.restrictions.clone(),
+            _ => Vec::new(),
+        };
+        Ok(NewFile { groups, threshold, selector, mac_scope, restrictions })
+    }
+
+    /// Which values of a file its rule means for some of the recipients alone.
+    pub fn restrictions(&self, file: &Path) -> Result<Vec<Restriction>, Failure> {
+        let file = self.absolute(file);
+        let config = self.config_for(&file)?;
+        let rule = config.as_ref().and_then(|config| config.creation_rule(&file).ok().flatten());
+        Ok(rule.map(|rule| rule.restrictions.clone()).unwrap_or_default())
     }
 
     fn selector(
@@ -351,6 +375,13 @@ impl Session {
         }
     }
 
+    /// A failure of one file, which our own words name.
+    pub fn of_file(&self, path: &Path, failure: Failure) -> Failure {
+        let name = path.display().to_string();
+        let is_named = failure.message().contains(&name);
+        if self.voice == Voice::Sops || is_named { failure } else { failure.prefixed(&name) }
+    }
+
     /// A code of sops', which ours are not.
     pub fn code(&self, code: u8) -> u8 {
         match (self.voice, code) {
@@ -420,21 +451,5 @@ fn classified(error: &SopsError) -> (Kind, u8) {
         SopsError::Edit(_) => (Kind::Missing, 1),
         SopsError::Recipient(_) | SopsError::Config(_) | SopsError::NoKeys { .. } => (Kind::Usage, 1),
         SopsError::DataKey(_) | SopsError::Other(_) => (Kind::Other, 1),
-    }
-}
-
-/// The person at the terminal.
-fn conversation() -> Conversation {
-    Conversation {
-        passphrase: Arc::new(|question| {
-            // The terminal itself is asked: standard input may be the file.
-            let asked = terminal::ask_hidden(&format!("{question} "));
-            asked.ok().filter(|text| !text.is_empty())
-        }),
-        tell: Arc::new(|message| {
-            if std::io::stderr().is_terminal() {
-                let _ = writeln!(std::io::stderr(), "{message}");
-            }
-        }),
     }
 }

@@ -134,7 +134,7 @@ impl fmt::Display for Recipient {
 }
 
 /// The keys of one group, from the lists under `age`, `pgp`, `kms` and so on; in the order of [`RecipientKind::ALL`].
-pub(super) fn read_group(map: &Map) -> Result<Vec<MasterKey>, MetadataError> {
+pub(in crate::sops) fn read_group(map: &Map) -> Result<Vec<MasterKey>, MetadataError> {
     let mut keys = Vec::new();
     for kind in RecipientKind::ALL {
         let list = match find(map, kind.name()) {
@@ -185,7 +185,7 @@ fn read_key(kind: RecipientKind, fields: &Fields<'_>) -> Result<MasterKey, Metad
 }
 
 /// The lists of one group; empty ones are left out.
-pub(super) fn write_group(keys: &[MasterKey]) -> Map {
+pub(in crate::sops) fn write_group(keys: &[MasterKey]) -> Map {
     let mut map: Map = Vec::new();
     for kind in RecipientKind::ALL {
         let of_kind: Vec<_> = keys

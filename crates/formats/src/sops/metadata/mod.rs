@@ -8,6 +8,7 @@ mod keys;
 pub use fields::MetadataError;
 pub(super) use flat::{flatten, unflatten};
 pub use keys::{AwsKmsKey, AzureKey, MasterKey, Recipient, RecipientKind, TransitKey};
+pub(in crate::sops) use keys::{read_group, write_group};
 
 use super::crypt::MacScope;
 use super::selector::{Selector, SelectorKind};
@@ -61,7 +62,7 @@ impl Metadata {
     /// Reads the map under `sops`, unflattened.
     pub fn from_map(map: &Map) -> Result<Self, MetadataError> {
         let fields = Fields::new("", map);
-        let last_modified = whole_seconds(&fields.text("lastmodified")?)
+        let last_modified = whole_seconds(&fields.required("lastmodified")?)
             .ok_or(MetadataError::Time { field: "lastmodified".to_owned() })?;
         let given = SelectorKind::NAMED.map(|kind| Ok((kind, fields.text(kind.name())?)));
         let given = given.into_iter().collect::<Result<Vec<_>, MetadataError>>()?;

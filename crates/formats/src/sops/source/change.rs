@@ -1,7 +1,8 @@
 //! Single changes in the layout of a file: what a person would do in an editor.
 
 use super::{Layout, Source, read, write};
-use crate::document::{Document, Step};
+use crate::document::{Document, NodeId, Path, Place, Step};
+use crate::sops::edit::Location;
 use crate::sops::merge::same_values;
 use crate::sops::tree::{Map, Node, Tree};
 use strongroom_secret::SecretString;
@@ -13,14 +14,18 @@ impl Source {
         &mut self,
         clear: &Tree,
         metadata: &Map,
-        steps: &[Step],
+        location: &Location,
         node: &Node,
         expected: &Tree,
     ) -> Option<Tree> {
         let format = self.format;
         self.change(clear, metadata, expected, |document| {
             let value = write::value_of(format, "the value", node).ok()?;
-            document.set(0, &read::document_path(format, steps), &value).ok()
+            let path = read::document_path(format, &location.steps);
+            match neighbour(document, location.document, &path, location.after.as_deref()) {
+                Some((map, key, after)) => document.insert(map, &key, &value, Place::After(after)).ok(),
+                None => document.set(location.document, &path, &value).ok(),
+            }
         })
     }
 
@@ -29,16 +34,16 @@ impl Source {
         &mut self,
         clear: &Tree,
         metadata: &Map,
-        steps: &[Step],
+        location: &Location,
         expected: &Tree,
     ) -> Option<Tree> {
         let format = self.format;
-        if let (Layout::Lines(old), [Step::Key(key)]) = (&self.layout, steps) {
+        if let (Layout::Lines(old), [Step::Key(key)]) = (&self.layout, location.steps.as_slice()) {
             self.layout = Layout::Lines(without_line(old.expose(), key));
             return None;
         }
         self.change(clear, metadata, expected, |document| {
-            let id = document.find(0, &read::document_path(format, steps))?.id();
+            let id = document.find(location.document, &read::document_path(format, &location.steps))?.id();
             document.remove(id).ok()
         })
     }
@@ -69,6 +74,20 @@ impl Source {
         self.layout = parsed.source.layout;
         Some(parsed.tree)
     }
+}
+
+/// The map that a new key goes into, the key, and the entry behind which it goes. `None` if the key is there already, or
+/// nothing is known of a place for it.
+fn neighbour(
+    document: &Document,
+    part: usize,
+    path: &Path,
+    after: Option<&str>,
+) -> Option<(NodeId, String, NodeId)> {
+    let (Step::Key(key), above) = path.split_last()? else { return None };
+    let map = document.find(part, above)?;
+    let entry = map.children().find(|node| node.key() == Some(after.unwrap_or_default()))?;
+    document.find(part, path).is_none().then(|| (map.id(), key.clone(), entry.id()))
 }
 
 fn without_line(text: &str, key: &str) -> SecretString {

@@ -43,7 +43,7 @@ pub enum SourceError {
     #[error("the file is UTF-16: save it as UTF-8")]
     Utf16,
     #[error(
-        "line {0}: a merge conflict is in the file: take one side of it, or let the merge driver do it (sops merge-driver install)"
+        "line {0}: a merge conflict is in the file: take one side of it, or let git merge such files by their values (strongroom sops git install)"
     )]
     MergeConflict(usize),
     #[error("{0}")]

@@ -17,6 +17,11 @@ pub(super) fn read(
     surroundings: &Surroundings,
 ) -> Result<Whole, ProviderError> {
     let document = parse(bytes, dialect, name)?;
+    if let Some(line) = document.merge_conflict() {
+        // Whichever side the dialect would take: nobody has decided.
+        let message = format!("{name}:{line}: a merge conflict is in the file: take one side of it");
+        return Err(ProviderError::malformed(message));
+    }
     let of_files =
         |name: &str| below.iter().rev().find_map(|layer| layer.tree()?.as_map()?.get(name)?.as_str());
     let environment = |name: &str| of_files(name).or_else(|| surroundings.variables.text(name));

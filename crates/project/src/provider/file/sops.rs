@@ -6,7 +6,7 @@ use crate::sops::{Keys, SopsError, open, open_for_edit};
 use serde_json::{Map, Value as Json};
 use strongroom_formats::document::Step;
 use strongroom_formats::sops::{
-    Element, Format, Item, Node, OpenError, SealPolicy, Tree, Value, Verification,
+    Element, Format, Item, Location, Node, OpenError, SealPolicy, Tree, Value, Verification, is_restricted,
 };
 use strongroom_secret::SecretBytes;
 
@@ -32,6 +32,8 @@ fn json_of(tree: &Tree) -> SecretTree {
 
 fn json_of_map(map: &[Item]) -> Json {
     let entries = map.iter().filter_map(|item| match item {
+        // What is for others is not there for us.
+        Item::Entry { node, .. } if node.as_text().is_some_and(is_restricted) => None,
         Item::Entry { key, node } => Some((key.clone(), json_of_node(node))),
         Item::Comment(_) => None,
     });
@@ -82,9 +84,9 @@ pub(super) fn changed(
     let steps = steps_to(&json_of(opened.tree()), key);
     match value {
         Some(text) => {
-            opened.set(&steps, Node::text(text)).map_err(|error| failed(error.into()))?;
+            opened.set(&Location::first(&steps), Node::text(text)).map_err(|error| failed(error.into()))?;
         }
-        None => opened.unset(&steps).map_err(|error| failed(error.into()))?,
+        None => opened.unset(&Location::first(&steps)).map_err(|error| failed(error.into()))?,
     }
     let surroundings = keys.surroundings();
     opened

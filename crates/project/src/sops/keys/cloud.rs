@@ -81,7 +81,21 @@ impl CloudKeys {
     }
 
     fn google(&self) -> &Google {
-        self.google.get_or_init(|| Google::new(Arc::clone(&self.surroundings), GoogleOptions::default()))
+        self.google.get_or_init(|| {
+            let variables = &self.surroundings.variables;
+            // The variables of sops itself. An address without a scheme is a host.
+            let with_scheme = |address: &str| match address.contains("://") {
+                true => address.to_owned(),
+                false => format!("https://{address}"),
+            };
+            let of_universe = |domain: &str| format!("https://cloudkms.{domain}");
+            let endpoint = variables.text("SOPS_GCP_KMS_ENDPOINT").map(with_scheme);
+            let endpoint =
+                endpoint.or_else(|| variables.text("SOPS_GCP_KMS_UNIVERSE_DOMAIN").map(of_universe));
+            let credentials = variables.text("GOOGLE_CREDENTIALS").map(|path| self.surroundings.path(path));
+            let credentials_file = credentials.filter(|path| path.is_file());
+            Google::new(Arc::clone(&self.surroundings), GoogleOptions { credentials_file, endpoint })
+        })
     }
 
     fn azure(&self) -> &Azure {

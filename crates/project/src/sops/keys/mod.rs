@@ -102,6 +102,18 @@ impl Keys {
         }
     }
 
+    /// The keys that can be used without anybody who could be asked for a passphrase.
+    pub fn of_nobody(surroundings: &Arc<Surroundings>) -> Self {
+        Self::of(surroundings, Conversation::none())
+    }
+
+    /// In the order that `SOPS_DECRYPTION_ORDER` says. A value of it that cannot be read counts as none.
+    pub fn of(surroundings: &Arc<Surroundings>, conversation: Conversation) -> Self {
+        let order = surroundings.variables.text("SOPS_DECRYPTION_ORDER").unwrap_or_default();
+        let order = DecryptionOrder::parse(order).unwrap_or_default();
+        Self::new(Arc::clone(surroundings), conversation, order)
+    }
+
     pub fn surroundings(&self) -> &Arc<Surroundings> {
         &self.surroundings
     }
@@ -117,7 +129,8 @@ impl Keys {
         wrap_data_key(metadata, cipher, whom, entropy, &mut |key, part| self.wrap_for(&key.recipient, part))
     }
 
-    fn unwrap(&self, key: &MasterKey) -> Result<SecretBytes, String> {
+    /// The data key, share of one, or part key that was wrapped for a recipient.
+    pub(super) fn unwrap(&self, key: &MasterKey) -> Result<SecretBytes, String> {
         let mut hash = Sha256::new();
         hash.update(key.recipient.to_string());
         hash.update([0]);

@@ -107,6 +107,7 @@ fn sops_files_open_change_and_stay_encrypted() {
         threshold: 1,
         selector: Default::default(),
         mac_scope: Default::default(),
+        restrictions: Vec::new(),
     };
     let plain = b"db:\n    port: 5432\n    password: not-real\nlist:\n    - a\n";
     let file = encrypt(Draft::read(Format::Yaml, plain).unwrap(), new, &keys, SealPolicy::Write).unwrap();

@@ -278,6 +278,11 @@ impl<'d> Node<'d> {
         line_and_column(self.document.expose(), start).0
     }
 
+    /// Whether a node stands above the key of this one, as the comments above the header of an INI section do.
+    pub fn is_below(&self, other: &Node<'_>) -> bool {
+        self.data().key.as_ref().is_some_and(|key| other.data().span.start() < key.span.start())
+    }
+
     /// The node's own text: quotes included, key and comments not; of a comment, with its mark.
     pub fn raw(&self) -> &'d str {
         self.data().span.of(self.document.text.expose())

@@ -7,7 +7,7 @@
 use super::cipher::{Cipher, CipherError, IvMemory, is_encrypted_comment};
 use super::selector::{Selector, SelectorKind};
 use super::source::Format;
-use super::tree::{Comment, Element, Item, Map, Node, Tree};
+use super::tree::{Comment, Element, Item, Map, Node, Placement, Tree};
 use super::value::Value;
 use sha2::{Digest, Sha512};
 use std::fmt::Write as _;
@@ -133,14 +133,11 @@ impl<'a> Walk<'a> {
     fn map(&mut self, map: &mut Map, matched: bool) -> Result<(), CryptError> {
         self.enter()?;
         let comments_come_late = self.comments_come_late && self.depth == 2;
-        if comments_come_late && let [section, first_key] = self.comments.as_mut_slice() {
-            *first_key = std::mem::take(section);
-        }
         let mut late = Vec::new();
         for item in map {
             match item {
                 Item::Comment(comment) => {
-                    if comments_come_late {
+                    if comments_come_late && comment.placement != Placement::AboveSection {
                         late.push(comment);
                     } else {
                         self.comment(comment, matched)?;

@@ -46,6 +46,8 @@ pub enum Placement {
     OwnLine,
     /// On the line of the value that follows it in the tree.
     Inline,
+    /// Above the header of the INI section whose first items it is among.
+    AboveSection,
 }
 
 impl fmt::Debug for Comment {

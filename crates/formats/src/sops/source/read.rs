@@ -3,7 +3,7 @@
 use super::{Format, Layout, Parsed, Source, SourceError, time};
 use crate::document::{Document, KeyKind, Kind, Node as DocumentNode, NodeId, Path, Placement, Scalar, Step};
 use crate::sops::metadata::{self, KEY};
-use crate::sops::tree::{Comment, Element, Item, Map, Node, Tree};
+use crate::sops::tree::{self, Comment, Element, Item, Map, Node, Tree};
 use crate::sops::value::Value;
 use strongroom_secret::Timestamp;
 
@@ -183,6 +183,12 @@ impl Reader<'_> {
                 let mut map = Map::new();
                 for child in node.children() {
                     self.map_child(&mut map, child)?;
+                    if self.format == Format::Ini
+                        && node.is_below(&child)
+                        && let Some(Item::Comment(comment)) = map.last_mut()
+                    {
+                        comment.placement = tree::Placement::AboveSection;
+                    }
                 }
                 Node::Map(map)
             }

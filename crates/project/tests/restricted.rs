@@ -186,7 +186,8 @@ fn strangers_cannot_be_recipients_of_a_value() {
     let bytes = file(Format::Yaml, PLAIN, [&dev, &ops], "^none$");
     let mut opened = edit(Format::Yaml, &bytes, &dev);
     assert!(opened.restricted().is_empty());
-    let refused = restrict(&mut opened, &|_| true, &[stranger.recipient.clone()], &dev.keys).unwrap_err();
+    let refused =
+        restrict(&mut opened, &|_| true, std::slice::from_ref(&stranger.recipient), &dev.keys).unwrap_err();
     assert!(refused.to_string().contains("cannot open the file itself"), "{refused}");
     assert!(Encrypted::read(Format::Yaml, bytes.expose()).is_ok());
 }

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::leases::LeaseRecord;
 use crate::mounts::Mount;
 use crate::request::LoginGrant;
+use crate::rotation::AccountFunctions;
 use crate::route::Route;
 use crate::tokens::TokenEntry;
 use crate::transaction::Tx;
@@ -49,6 +50,8 @@ pub struct Backend {
     pub upgrade: Option<fn(&mut Tx<'_>, &Mount, Timestamp) -> Result<Tidied, Error>>,
     /// Small regular work (expired secret-ids): a bounded piece of it, and whether there is more.
     pub tidy: Option<fn(&mut Call<'_>) -> Result<Tidied, Error>>,
+    /// Accounts elsewhere whose passwords a rotation can change.
+    pub account: Option<&'static AccountFunctions>,
 }
 
 /// How long a renewed lease may live from now.
@@ -96,6 +99,7 @@ impl Backend {
             login_name: None,
             upgrade: None,
             tidy: None,
+            account: None,
         }
     }
 }

@@ -32,6 +32,7 @@ mod pool;
 mod quotas;
 mod removal;
 mod request;
+pub mod rotation;
 mod route;
 mod seal;
 mod seal_migration;

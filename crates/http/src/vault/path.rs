@@ -9,7 +9,7 @@ pub(crate) enum DecodeError {
     Malformed,
     #[error("not valid UTF-8")]
     NotUtf8,
-    #[error("path contains an encoded slash: a name cannot hold one")]
+    #[error("encoded slash: a name cannot hold one")]
     EncodedSlash,
 }
 

@@ -19,6 +19,7 @@ pub mod otp;
 pub mod password;
 pub mod shamir;
 pub mod sign;
+pub mod ssh;
 pub mod token;
 mod uniform;
 pub mod wrap;

@@ -60,6 +60,14 @@ impl PrivateKey {
         Self { kind: KeyKind::Ed25519, pair: Pair::Ed25519(SigningKey::from_seed(seed)) }
     }
 
+    /// The key of a curve, from its number and its point (SEC 1, uncompressed).
+    pub fn ecdsa(kind: KeyKind, number: &[u8], point: &[u8]) -> Result<Self, KeyError> {
+        let curve = kind.ecdsa().ok_or(KeyError::Malformed)?;
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(curve.signing, number, point)
+            .map_err(|_| KeyError::Malformed)?;
+        Ok(Self { kind, pair: Pair::Ecdsa(pair, curve) })
+    }
+
     /// From PKCS #8, or from PKCS #1 or SEC 1, as older programs write RSA and elliptic-curve keys.
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         if let Ok(pair) = RsaKeyPair::from_pkcs8(der).or_else(|_| RsaKeyPair::from_der(der)) {

@@ -2,6 +2,7 @@
 
 mod kv;
 mod pki;
+mod ssh;
 mod totp;
 mod transit;
 
@@ -9,5 +10,5 @@ use strongroom_kernel::Backend;
 
 pub(crate) fn all() -> Vec<&'static Backend> {
     // Without a version a mount is of the first of its kind.
-    vec![&kv::V1, &kv::V2, &pki::PKI, &totp::TOTP, &transit::TRANSIT]
+    vec![&kv::V1, &kv::V2, &pki::PKI, &ssh::SSH, &totp::TOTP, &transit::TRANSIT]
 }

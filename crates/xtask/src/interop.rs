@@ -1,5 +1,5 @@
-//! `cargo xtask interop`: what the engines make, checked by somebody else's cryptography, and the other way round. The
-//! Python script beside this file talks to a server of ours and to the package `cryptography`.
+//! `cargo xtask interop`: what the engines make, checked by somebody else's programs, and the other way round. The Python scripts
+//! beside this file talk to a server of ours, to the package `cryptography` and to OpenSSH.
 
 use crate::http::Api;
 use crate::outcome::Outcome;
@@ -14,24 +14,34 @@ pub(crate) fn run(binary: &Path) -> Result<Outcome> {
     std::fs::create_dir_all(&home)?;
     let source = tools::root().join("crates/xtask/src/interop");
     let python = tools::python_environment(&home.join("venv"), &source.join("requirements.txt"), &[])?;
+    if !Path::new("/usr/sbin/sshd").exists() {
+        tools::install_from_debian(&["openssh-server", "openssh-client"]);
+    }
     let folder = tempfile::tempdir()?;
     let recipe = Recipe::new(binary, &Recipe::default_config(), folder.path())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(check(&recipe, &python, &source.join("check.py")))
+    runtime.block_on(check(&recipe, &python, &source))
 }
 
-async fn check(recipe: &Recipe, python: &PathBuf, script: &Path) -> Result<Outcome> {
+/// What speaks to the server, one after another.
+const SCRIPTS: [&str; 2] = ["check.py", "ssh.py"];
+
+async fn check(recipe: &Recipe, python: &PathBuf, source: &Path) -> Result<Outcome> {
     let mut running = recipe.start()?;
     let mut api = Api::new(recipe.endpoint()?, "");
     server::wait_for_answer(&mut api, &mut running).await.with_context(|| recipe.log_end())?;
     let keys = server::initialise(&mut api).await?;
     server::unseal(&mut api, &keys).await?;
-    let status = Command::new(python)
-        .arg(script)
-        .env("VAULT_ADDR", format!("http://127.0.0.1:{}", recipe.port))
-        .env("VAULT_TOKEN", &keys.root_token)
-        .status()
-        .context("starting the script")?;
+    let mut outcome = Outcome::default();
+    for script in SCRIPTS {
+        let status = Command::new(python)
+            .arg(source.join(script))
+            .env("VAULT_ADDR", format!("http://127.0.0.1:{}", recipe.port))
+            .env("VAULT_TOKEN", &keys.root_token)
+            .status()
+            .with_context(|| format!("starting {script}"))?;
+        outcome += Outcome::of_check(status.success());
+    }
     running.kill()?;
-    Ok(Outcome::of_check(status.success()))
+    Ok(outcome)
 }

@@ -218,9 +218,41 @@ fn transit(mut rounds: Rounds, ours: &Path, home: &Path) -> Result<Outcome> {
     std::fs::write(rounds.folder.join("identity.txt"), "")?;
     rounds.variables.push(("VAULT_TOKEN", token.into()));
     let flag = format!("--hc-vault-transit={address}/v1/team/transit/keys/sops");
-    let outcome = all_ways(&rounds, "transit", &[&flag]);
+    let mut outcome = all_ways(&rounds, "transit", &[&flag]);
+    let audit = home.join("transit/audit.log");
+    outcome += check("transit: one unwrap for many copies", one_unwrap(&rounds, &flag, &audit));
     running.kill()?;
     Ok(outcome)
+}
+
+/// Files with one data key between them get a new recipient: the server is asked for that data key once.
+fn one_unwrap(rounds: &Rounds, flag: &str, audit: &Path) -> Result<()> {
+    const COPIES: usize = 100;
+    let folder = rounds.folder.join("copies");
+    std::fs::create_dir_all(&folder)?;
+    let encrypted = rounds.output(Who::UsSealing, &["encrypt", flag, "plain.yaml"])?;
+    for number in 0..COPIES {
+        std::fs::write(folder.join(format!("{number}.yaml")), &encrypted)?;
+    }
+    let (_, uri) = flag.split_once('=').context("a flag without a value")?;
+    let recipient = rounds.recipient();
+    let rules = format!("creation_rules:\n  - hc_vault_transit_uri: {uri}\n    age: {recipient}\n");
+    std::fs::write(folder.join(".sops.yaml"), rules)?;
+    let unwraps = || -> Result<usize> {
+        let records = std::fs::read_to_string(audit)?;
+        let answered =
+            |line: &&str| line.contains(r#""type":"response""#) && line.contains("transit/decrypt/");
+        Ok(records.lines().filter(answered).count())
+    };
+    let before = unwraps()?;
+    rounds.output(Who::UsSealing, &["updatekeys", "--yes", "copies"])?;
+    let asked = unwraps()? - before;
+    ensure!(asked == 1, "{COPIES} files with one data key took {asked} unwraps");
+    for number in 0..COPIES {
+        let updated = std::fs::read_to_string(folder.join(format!("{number}.yaml")))?;
+        ensure!(updated.contains(recipient), "file {number} has no new recipient");
+    }
+    Ok(())
 }
 
 async fn server(ours: &Path, folder: &Path) -> Result<(server::Running, String, String)> {
@@ -234,5 +266,7 @@ async fn server(ours: &Path, folder: &Path) -> Result<(server::Running, String, 
     server::unseal(&mut api, &keys).await?;
     api.must("POST", "sys/mounts/team/transit", Some(&json!({ "type": "transit" }))).await?;
     api.must("POST", "team/transit/keys/sops", Some(&json!({}))).await?;
+    let audit = json!({ "type": "file", "options": { "file_path": folder.join("audit.log") } });
+    api.must("PUT", "sys/audit/file", Some(&audit)).await?;
     Ok((running, format!("http://127.0.0.1:{}", recipe.port), keys.root_token))
 }

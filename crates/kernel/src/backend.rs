@@ -4,6 +4,7 @@ use crate::call::Call;
 use crate::error::Error;
 use crate::leases::LeaseRecord;
 use crate::mounts::Mount;
+use crate::outbox::{Intent, Outward};
 use crate::request::LoginGrant;
 use crate::rotation::AccountFunctions;
 use crate::route::Route;
@@ -42,6 +43,14 @@ pub struct Backend {
     pub renew: Option<fn(&mut Call<'_>, &LeaseRecord) -> Result<Renewal, Error>>,
     /// Takes back what was handed out, before the lease is removed.
     pub revoke: Option<fn(&mut Call<'_>, &LeaseRecord) -> Result<(), Error>>,
+    /// Takes back what was handed out where that is outside the store. Then its leases have an index of their own, and
+    /// `revoke` is not asked. Must allow for being asked twice.
+    pub revoke_outward: Option<fn(&mut Call<'_>, &LeaseRecord) -> Result<Outward, Error>>,
+    /// Brings the new end of a renewed lease to where its subject is.
+    pub extend_outward: Option<fn(&mut Call<'_>, &LeaseRecord, Timestamp) -> Result<Outward, Error>>,
+    /// Undoes what an intent speaks of, which may have been done or not, or finishes it. Its transaction is not
+    /// committed; that of its conclusion removes the intent. Must allow for being asked twice.
+    pub recover: Option<fn(&mut Call<'_>, &Intent) -> Result<Outward, Error>>,
     /// Looks once more at somebody whose token is to be renewed: their role may have changed or gone.
     pub renew_login: Option<fn(&mut Call<'_>, &TokenEntry) -> Result<LoginGrant, Error>>,
     /// The name of the user that a login speaks of, before it is proven: lockout counts by it.
@@ -78,6 +87,11 @@ pub fn enable_as_it_is(_: &mut Call<'_>, _: &mut Map<String, Value>) -> Result<(
 }
 
 impl Backend {
+    /// Whether its leases stand for something that has to be taken back.
+    pub fn takes_back(&self) -> bool {
+        self.revoke.is_some() || self.revoke_outward.is_some()
+    }
+
     /// A backend with routes alone; name what else it does by struct update.
     pub const fn new(
         kind: &'static str,
@@ -95,6 +109,9 @@ impl Backend {
             enable: enable_as_it_is,
             renew: None,
             revoke: None,
+            revoke_outward: None,
+            extend_outward: None,
+            recover: None,
             renew_login: None,
             login_name: None,
             upgrade: None,

@@ -23,8 +23,6 @@ const TOKENS_PER_COMMIT: usize = 32;
 /// Leases whose commits are under way together.
 const LEASES_AT_ONCE: usize = 32;
 const ATTEMPTS_MAX: u32 = 4;
-/// After a failed attempt to take something back, the next one waits this long, then twice as long, and so on.
-const RETRY_DELAY: Duration = Duration::from_secs(10);
 /// When a row that cannot be worked off is looked at again.
 const SET_ASIDE: Duration = Duration::from_secs(300);
 /// How often mounts are asked to tidy up.
@@ -55,12 +53,13 @@ impl Kernel {
             is_done &= self.expire_leases(&open, batch, now)?;
         }
         is_done &= self.tidy_a_mount(&open, now)?;
+        let next_outward = self.end_outward_leases(&open, now, budget)?;
         if !is_done {
             return Ok(Some(Duration::ZERO));
         }
         // Renewed entries have new rows by now.
         let (_, next) = tokens::due(&mut self.begin(&open.keys, Intent::Read)?, now, 0)?;
-        Ok(next.map(|at| at.since(now)))
+        Ok([next.map(|at| at.since(now)), next_outward].into_iter().flatten().min())
     }
 
     /// Ends the tokens of a batch in one commit; false if others were always quicker, and it is to be tried again.
@@ -150,7 +149,7 @@ impl Kernel {
         tracing::warn!(lease = %lease.id, attempt, error = ?failure, "a lease could not be taken back");
         let mut tx = self.begin(&open.keys, Intent::Write)?;
         tx.delete(&due.key)?;
-        put_off(&mut tx, lease, due, now)?;
+        leases::put_off(&mut tx, lease, now)?;
         Ok(tx.finish(self.entropy()))
     }
 
@@ -180,7 +179,7 @@ impl Kernel {
     }
 
     /// Calls into a mount without anybody having asked.
-    fn speak_for<T>(
+    pub(crate) fn speak_for<T>(
         &self,
         open: &Open,
         tx: Tx<'_>,
@@ -259,7 +258,7 @@ impl Kernel {
 }
 
 /// Encrypted writes and what follows from them.
-type Change = (Transaction, Vec<Effect>);
+pub(crate) type Change = (Transaction, Vec<Effect>);
 
 fn expire_token(kernel: &Kernel, tx: &mut Tx<'_>, due: &Due, now: Timestamp) -> Result<(), Error> {
     tx.delete(&due.key)?;
@@ -274,18 +273,4 @@ fn expire_token(kernel: &Kernel, tx: &mut Tx<'_>, due: &Due, now: Timestamp) -> 
         Some(_) => grants::revoke_token(kernel, tx, due.namespace, row, Children::Revoke).map(drop),
         None => Ok(()),
     }
-}
-
-/// Notes a failed attempt; the next one comes later, and after the last the lease stays until somebody forces it.
-fn put_off(tx: &mut Tx<'_>, mut lease: LeaseRecord, due: &Due, now: Timestamp) -> Result<(), Error> {
-    let delay = RETRY_DELAY * 2_u32.saturating_pow(lease.revocation_failures.min(10));
-    lease.revocation_failures += 1;
-    leases::save(tx, &lease)?;
-    if lease.is_irrevocable() {
-        leases::give_up(tx, &lease)?;
-        tracing::error!(lease = %lease.id, "the lease is given up: revoke it by force when its target is in order");
-        return Ok(());
-    }
-    let key = tokens::expiry_key(tx, now.plus(delay), ExpiryKind::Lease, lease.namespace, &due.row);
-    tx.put(&key, lease.id.into_bytes())
 }

@@ -248,6 +248,8 @@ fn lease(call: &mut Call<'_>, grant: &LeaseGrant, response: &mut Response) -> Re
         token: caller.row.map(|row| Parent { namespace: caller.token.namespace, row }),
         internal: grant.internal.clone(),
         revocation_failures: 0,
+        is_outward: call.mount.backend.revoke_outward.is_some(),
+        is_forced: false,
     };
     leases::create(&mut call.tx, &record)?;
     response.warnings.extend(lifetime.warnings);
@@ -283,4 +285,12 @@ pub(crate) fn end_lease(tx: &mut Tx<'_>, namespace: u64, id: &str, now: Timestam
     lease.expires = lease.expires.min(now);
     leases::index_end(tx, &lease)?;
     leases::save(tx, &lease)
+}
+
+/// Writes a renewed lease. Its row in the index moves only to an earlier end.
+pub(crate) fn save_renewed(tx: &mut Tx<'_>, lease: &LeaseRecord, old_end: Timestamp) -> Result<(), Error> {
+    if lease.expires < old_end {
+        leases::index_end(tx, lease)?;
+    }
+    leases::save(tx, lease)
 }

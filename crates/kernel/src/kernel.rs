@@ -12,6 +12,7 @@ use crate::in_flight::InFlight;
 use crate::lockout::Lockouts;
 use crate::metrics::Metrics;
 use crate::outbound::Outbound;
+use crate::outbox::{Outbox, OutwardPool, OutwardSettings};
 use crate::policies::PolicyCache;
 use crate::pool::Pool;
 use crate::quotas::Quotas;
@@ -24,6 +25,7 @@ use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use strongroom_crypto::token::uuid_v4;
 use strongroom_secret::{Clock, Entropy, Timestamp};
 use strongroom_storage::{CommitError, CommitIndex, Storage, Transaction};
 
@@ -52,6 +54,10 @@ pub struct KernelSettings {
     pub heavy_threads: usize,
     /// Long work that may wait; beyond it the server says that it is busy.
     pub heavy_queue_max: usize,
+    /// Threads, at the most, that act outside the store (databases); zero acts in place (simulations).
+    pub outward_threads: usize,
+    /// Errands that may wait for such a thread; beyond it the server says that it is busy.
+    pub outward_queue_max: usize,
     /// What the server calls itself in `sys/health`: clients decide by it what they may use.
     pub version: String,
     /// The version of the program, for `sys/version-history`.
@@ -76,6 +82,8 @@ impl Default for KernelSettings {
             max_lease_ttl: month,
             heavy_threads: 0,
             heavy_queue_max: 256,
+            outward_threads: 0,
+            outward_queue_max: 1024,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             explain_denials: true,
@@ -100,6 +108,8 @@ pub struct Kernel {
     pub(crate) policies: PolicyCache,
     pub(crate) callers: CallerCache,
     pub(crate) pool: Pool,
+    pub(crate) outward: OutwardPool,
+    pub(crate) outbox: Outbox,
     pub(crate) lockouts: Lockouts,
     pub(crate) quotas: Quotas,
     pub(crate) metrics: Metrics,
@@ -137,8 +147,14 @@ impl Kernel {
         let mut backends = crate::system::backends();
         backends.extend(parts.backends);
         let metrics = Metrics::new(backends.iter().copied());
+        let outward = OutwardSettings {
+            threads: parts.settings.outward_threads,
+            queue_max: parts.settings.outward_queue_max,
+        };
         Arc::new(Self {
             started: parts.clock.monotonic(),
+            outward: OutwardPool::new(outward, parts.clock.clone()),
+            outbox: Outbox::new(uuid_v4(&*parts.entropy)),
             storage: parts.storage,
             clock: parts.clock,
             entropy: parts.entropy,

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::namespaces::kernel_space;
+use crate::outbox;
 use crate::tokens::{ExpiryKind, Parent, TokenRow, expiry_key};
 use crate::transaction::{Key, Record, Table, Tx};
 use serde::{Deserialize, Serialize};
@@ -38,12 +39,20 @@ pub struct LeaseRecord {
     /// Failed attempts to take it back.
     #[serde(default)]
     pub revocation_failures: u32,
+    /// Its subject is outside the store: taking it back is an errand.
+    #[serde(default)]
+    pub is_outward: bool,
+    /// It goes even if its subject cannot be taken back.
+    #[serde(default)]
+    pub is_forced: bool,
 }
 
 impl Record for LeaseRecord {}
 
 /// After this many failed attempts to take something back, nobody tries again unasked.
 const REVOCATION_FAILURES_MAX: u32 = 6;
+/// After a failed attempt to take something back, the next one waits this long, then twice as long, and so on.
+const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 impl LeaseRecord {
     /// Whether taking it back was given up. It stays, to be seen and to be forced.
@@ -105,13 +114,56 @@ pub(crate) fn save(tx: &mut Tx<'_>, lease: &LeaseRecord) -> Result<(), Error> {
 
 /// Puts a lease into the time-ordered index under its present end.
 pub(crate) fn index_end(tx: &mut Tx<'_>, lease: &LeaseRecord) -> Result<(), Error> {
-    let row = lease_row(tx, &lease.id);
-    let key = expiry_key(tx, lease.expires, ExpiryKind::Lease, lease.namespace, &row);
+    index_again(tx, lease, lease.expires)
+}
+
+/// Has the expirer look at a lease at some time.
+pub(crate) fn index_again(tx: &mut Tx<'_>, lease: &LeaseRecord, at: Timestamp) -> Result<(), Error> {
+    let key = end_key(tx, lease, at);
     tx.put(&key, lease.id.clone().into_bytes())
 }
 
+/// Takes back what [`index_again`] wrote.
+pub(crate) fn forget_index(tx: &mut Tx<'_>, lease: &LeaseRecord, at: Timestamp) -> Result<(), Error> {
+    let key = end_key(tx, lease, at);
+    tx.delete(&key)
+}
+
+fn end_key(tx: &Tx<'_>, lease: &LeaseRecord, at: Timestamp) -> Key {
+    let row = lease_row(tx, &lease.id);
+    match lease.is_outward {
+        true => outbox::outward_expiry_key(tx, lease.mount, at, lease.namespace, &row),
+        false => expiry_key(tx, at, ExpiryKind::Lease, lease.namespace, &row),
+    }
+}
+
+/// Ends a lease now, whatever became of attempts to take it back.
+pub(crate) fn end_anew(tx: &mut Tx<'_>, mut lease: LeaseRecord, now: Timestamp) -> Result<(), Error> {
+    if lease.is_irrevocable() {
+        let key = irrevocable_key(tx, &lease);
+        tx.delete(&key)?;
+    }
+    lease.revocation_failures = 0;
+    lease.expires = lease.expires.min(now);
+    index_end(tx, &lease)?;
+    save(tx, &lease)
+}
+
+/// Notes a failed attempt; the next one comes later, and after the last the lease stays until somebody forces it.
+pub(crate) fn put_off(tx: &mut Tx<'_>, mut lease: LeaseRecord, now: Timestamp) -> Result<(), Error> {
+    let delay = RETRY_DELAY * 2_u32.saturating_pow(lease.revocation_failures.min(10));
+    lease.revocation_failures += 1;
+    save(tx, &lease)?;
+    if lease.is_irrevocable() {
+        give_up(tx, &lease)?;
+        tracing::error!(lease = %lease.id, "the lease is given up: revoke it by force when its target is in order");
+        return Ok(());
+    }
+    index_again(tx, &lease, now.plus(delay))
+}
+
 /// Notes a lease that could not be taken back: there are few of them, and operators ask for them.
-pub(crate) fn give_up(tx: &mut Tx<'_>, lease: &LeaseRecord) -> Result<(), Error> {
+fn give_up(tx: &mut Tx<'_>, lease: &LeaseRecord) -> Result<(), Error> {
     let key = irrevocable_key(tx, lease);
     tx.put(&key, lease.id.clone().into_bytes())
 }
@@ -145,8 +197,7 @@ pub(crate) fn count_below(tx: &mut Tx<'_>, namespace: u64, path: &str) -> Result
 /// Removes a lease and its index rows. Its engine has taken back what was handed out.
 pub(crate) fn remove(tx: &mut Tx<'_>, lease: &LeaseRecord) -> Result<(), Error> {
     let row = lease_row(tx, &lease.id);
-    let expiry = expiry_key(tx, lease.expires, ExpiryKind::Lease, lease.namespace, &row);
-    tx.delete(&expiry)?;
+    forget_index(tx, lease, lease.expires)?;
     if let Some(token) = lease.token {
         let key = tx.id_key(&token_index_key(tx, token), &row);
         tx.delete(&key)?;

@@ -25,6 +25,7 @@ mod metrics;
 mod mounts;
 mod namespaces;
 mod outbound;
+mod outbox;
 mod pipeline;
 mod policies;
 pub mod policy;
@@ -57,6 +58,10 @@ pub use leases::LeaseRecord;
 pub use mounts::{Mount, MountConfig, MountRecord, UserLockoutConfig};
 pub use namespaces::{Namespace, NamespaceRecord};
 pub use outbound::{Outbound, OutboundError, OutboundRequest, OutboundResponse};
+pub use outbox::{
+    Action, Conclusion, Deadline, Errand, Failure, Intent, IntentDraft, LANE_WIDTH_MAX, Lane, Outward,
+    OutwardHandler,
+};
 pub use request::{
     Auth, Body, Client, Data, Fields, LeaseGrant, LoginGrant, Operation, Request, Response, WrapInfo,
 };

@@ -23,6 +23,9 @@ impl Kernel {
         self.try_to("note the version", Self::note_version);
         let next_end =
             self.try_to("end what is over", |kernel| kernel.expire_due(EXPIRED_PER_PIECE)).flatten();
+        self.outward.give_up_late();
+        let next_undone = self.try_to("undo what was left unfinished", Self::settle_outbox).flatten();
+        let next_end = [next_end, next_undone].into_iter().flatten().min();
         let removal = self.try_to("remove what was disabled", Self::clean_up);
         self.try_to("renew the keys", Self::rotate_if_due);
         match removal {

@@ -11,6 +11,7 @@ use crate::grants;
 use crate::kernel::{Committed, Kernel, Open};
 use crate::mounts::Mount;
 use crate::namespaces::Namespace;
+use crate::outbox::{Outward, OutwardHandler, Preparation, Recorded};
 use crate::policy::{self, AccessRequest, Decision, Privilege};
 use crate::request::{Operation, Request, Response};
 use crate::route::{self, Access, Captures, Handler, Method, Route, Run};
@@ -25,7 +26,7 @@ use strongroom_secret::{RequestPath, Timestamp};
 use strongroom_storage::{CommitError, Transaction};
 
 /// How often a transaction that lost against another is run again.
-const ATTEMPTS_MAX: u32 = 64;
+pub(crate) const ATTEMPTS_MAX: u32 = 64;
 
 /// Where a request goes.
 pub(crate) struct Routed {
@@ -35,17 +36,31 @@ pub(crate) struct Routed {
     /// Relative to the namespace.
     pub path: RequestPath,
     pub route: &'static Route,
-    pub handler: Handler,
+    pub work: Work,
     pub intent: Intent,
     pub is_heavy: bool,
     /// Whether a handler that tried to write on a snapshot is run again in a transaction.
     pub may_write: bool,
-    captures: Captures,
+    pub captures: Captures,
+}
+
+/// What a route does.
+#[derive(Clone, Copy)]
+pub(crate) enum Work {
+    Answer(Handler),
+    Outward(OutwardHandler),
+}
+
+/// What a handler came to.
+enum Ran {
+    Answered(Response),
+    /// Something is to be done outside first.
+    Prepared(Preparation),
 }
 
 /// One run of a handler: what it came to, and what is to be committed for it.
 struct Attempt {
-    result: Result<Response, Error>,
+    result: Result<Ran, Error>,
     caller: Option<Arc<Caller>>,
     commit: Option<(Transaction, Vec<Effect>)>,
 }
@@ -76,14 +91,24 @@ impl Kernel {
         let request = Arc::new(request);
         let _entered = self.in_flight.enter(request.clone(), self.now());
         self.quotas.check_rate(&routed, &request, self.clock.monotonic())?;
+        let mut recorded = Recorded::default();
         for _ in 0..ATTEMPTS_MAX {
-            let attempt = if routed.is_heavy {
+            let Attempt { result, caller, commit } = if routed.is_heavy {
                 let (kernel, routed, request) = (self.clone(), routed.clone(), request.clone());
                 self.pool.run(move || kernel.attempt(&routed, &request)).await?
             } else {
                 self.attempt(&routed, &request)
             };
-            if let Some(result) = self.settle(&routed, &request, attempt).await {
+            let settled = match result {
+                Ok(Ran::Prepared(preparation)) => {
+                    self.go_out((&routed, &request), caller, preparation, commit, &mut recorded).await
+                }
+                Ok(Ran::Answered(response)) => {
+                    self.settle(&routed, &request, Ok(response), caller, commit).await
+                }
+                Err(error) => self.settle(&routed, &request, Err(error), caller, commit).await,
+            };
+            if let Some(result) = settled {
                 return result;
             }
         }
@@ -95,9 +120,10 @@ impl Kernel {
         self: &Arc<Self>,
         routed: &Routed,
         request: &Request,
-        attempt: Attempt,
+        result: Result<Response, Error>,
+        caller: Option<Arc<Caller>>,
+        commit: Option<(Transaction, Vec<Effect>)>,
     ) -> Option<Result<Response, Error>> {
-        let Attempt { result, caller, commit } = attempt;
         let walked = Walked { routed, request, caller: caller.as_deref() };
         let Some((transaction, effects)) = commit else {
             let recorded = self.audit_both(&walked, &result).await;
@@ -165,25 +191,26 @@ impl Kernel {
             Operation::Help => help_method(),
             operation => route.method(operation).ok_or_else(Error::unsupported_operation)?,
         };
-        let (handler, intent, is_heavy) = match method.run {
-            Run::Read(handler) | Run::ReadOrWrite(handler) => (handler, Intent::Read, false),
-            Run::Write(handler) => (handler, Intent::Write, false),
-            Run::Heavy(handler) => (handler, Intent::Write, true),
+        let (work, intent, is_heavy) = match method.run {
+            Run::Read(handler) | Run::ReadOrWrite(handler) => (Work::Answer(handler), Intent::Read, false),
+            Run::Write(handler) => (Work::Answer(handler), Intent::Write, false),
+            Run::Heavy(handler) => (Work::Answer(handler), Intent::Write, true),
+            Run::Outward(handler) => (Work::Outward(handler), Intent::Write, false),
             // Taken before routing; here it means that the path was written with a namespace in it.
             Run::Bare(_) => return Err(Error::invalid("this path is served in the root namespace alone")),
         };
         let may_write = matches!(method.run, Run::ReadOrWrite(_));
         // A wrapped answer is stored, whatever made it.
         let intent = if request.wrap_ttl.is_some() { Intent::Write } else { intent };
-        Ok(Routed { open, namespace, mount, path, route, handler, intent, is_heavy, may_write, captures })
+        Ok(Routed { open, namespace, mount, path, route, work, intent, is_heavy, may_write, captures })
     }
 
     fn attempt(&self, routed: &Routed, request: &Request) -> Attempt {
         let mut caller = None;
         match self.run(routed, request, routed.intent, &mut caller) {
-            Ok((response, tx)) => {
+            Ok((ran, tx)) => {
                 let commit = tx.is_changed().then(|| tx.finish(self.entropy()));
-                Attempt { result: Ok(response), caller, commit }
+                Attempt { result: Ok(ran), caller, commit }
             }
             Err(error) => {
                 let commit = caller.as_deref().and_then(|caller| self.spend_use(caller));
@@ -199,7 +226,7 @@ impl Kernel {
         request: &'k Request,
         intent: Intent,
         found: &mut Option<Arc<Caller>>,
-    ) -> Result<(Response, Tx<'k>), Error> {
+    ) -> Result<(Ran, Tx<'k>), Error> {
         let now = self.now();
         // A server that was sealed meanwhile does not go on, and one that has new keys goes on with these.
         let keys = self.opened()?.keys;
@@ -231,11 +258,17 @@ impl Kernel {
         let mut response = if request.operation == Operation::Help {
             system::help(routed, &self.settings.version)
         } else {
-            match self.answer(&mut call, routed.handler) {
+            match self.answer(&mut call, routed.work) {
                 Err(_) if routed.may_write && call.tx.has_refused_write() => {
                     return self.run(routed, request, Intent::Write, found);
                 }
-                answered => answered?,
+                answered => match answered? {
+                    Outward::Answer(response) => response,
+                    Outward::Errand(errand) => {
+                        let preparation = Preparation::new(&mut call, errand)?;
+                        return Ok((Ran::Prepared(preparation), call.tx));
+                    }
+                },
             }
         };
         response.mount_type.clone_from(&routed.mount.record.kind);
@@ -244,22 +277,26 @@ impl Kernel {
         if let Some(caller) = found {
             self.count_use(&mut call.tx, caller)?;
         }
-        Ok((response, call.tx))
+        Ok((Ran::Answered(response), call.tx))
     }
 
     /// Runs the handler. Failed logins of one user are counted, and beyond their number no longer looked at.
-    fn answer(&self, call: &mut Call<'_>, handler: Handler) -> Result<Response, Error> {
+    fn answer(&self, call: &mut Call<'_>, work: Work) -> Result<Outward, Error> {
+        let handler = match work {
+            Work::Answer(handler) => handler,
+            Work::Outward(handler) => return handler(call),
+        };
         let Some(login_name) = call.mount.backend.login_name.and_then(|name| name(call)) else {
-            return handler(call);
+            return handler(call).map(Outward::Answer);
         };
         self.lockouts.check(call, &login_name)?;
         let answered = handler(call);
         self.lockouts.count(call, &login_name, &answered);
-        answered
+        answered.map(Outward::Answer)
     }
 
     /// The caller, where the route needs one, or one was presented.
-    fn caller_of(
+    pub(crate) fn caller_of(
         &self,
         tx: &mut Tx<'_>,
         routed: &Routed,
@@ -346,7 +383,7 @@ impl Kernel {
     }
 
     /// Counts a use of a token that has a limit; with the last one the token ends.
-    fn count_use(&self, tx: &mut Tx<'_>, caller: &Caller) -> Result<(), Error> {
+    pub(crate) fn count_use(&self, tx: &mut Tx<'_>, caller: &Caller) -> Result<(), Error> {
         let Some(row) = caller.row.filter(|_| caller.token.num_uses > 0) else { return Ok(()) };
         // The handler may have revoked it already.
         let Some(entry) = tokens::read(tx, caller.token.namespace, row)? else { return Ok(()) };
@@ -357,7 +394,7 @@ impl Kernel {
     }
 
     /// The same for a request that failed: a use is a use.
-    fn spend_use(&self, caller: &Caller) -> Option<(Transaction, Vec<Effect>)> {
+    pub(crate) fn spend_use(&self, caller: &Caller) -> Option<(Transaction, Vec<Effect>)> {
         if caller.token.num_uses == 0 {
             return None;
         }

@@ -10,6 +10,7 @@ use crate::kernel::Kernel;
 use crate::leases;
 use crate::mounts::{self, Mount};
 use crate::namespaces::{Namespace, namespace_key};
+use crate::outbox;
 use crate::quotas;
 use crate::tokens::{self, Children};
 use crate::transaction::{Intent, Tx};
@@ -28,7 +29,7 @@ pub(crate) enum Removal {
     Done,
     /// There is more to be removed.
     More,
-    /// Leases are being taken back; what they need must stay until then.
+    /// Leases are being taken back, or intents undone; what they need must stay until then.
     Waiting,
 }
 
@@ -84,7 +85,7 @@ pub(crate) fn remove_namespace(
     let removal = tx.untracked(|tx| -> Result<Removal, Error> {
         let mut removal = Removal::Done;
         let handing_out = namespace.mounts.values().chain(&namespace.retiring);
-        for mount in handing_out.filter(|mount| mount.backend.revoke.is_some()) {
+        for mount in handing_out.filter(|mount| mount.backend.takes_back()) {
             for path in std::iter::once(&mount.record.path).chain(&mount.record.former_paths) {
                 match end_leases(kernel, tx, mount, path)? {
                     Removal::More => return Ok(Removal::More),
@@ -93,8 +94,8 @@ pub(crate) fn remove_namespace(
                 }
             }
         }
-        if removal == Removal::Waiting {
-            return Ok(removal);
+        if removal == Removal::Waiting || outbox::has_intents_of(tx, namespace.id(), None)? {
+            return Ok(Removal::Waiting);
         }
         let space = tx.namespace_space(namespace.id());
         match tx.delete_entries(&space, BATCH_ENTRIES)? {
@@ -129,8 +130,9 @@ pub(crate) fn remove_mount(kernel: &Kernel, tx: &mut Tx<'_>, mount: &Mount) -> R
                 Removal::Done => {}
             }
         }
-        if removal == Removal::Waiting {
-            return Ok(removal);
+        let is_unsettled = outbox::has_intents_of(tx, mount.namespace, Some(mount.record.id))?;
+        if removal == Removal::Waiting || is_unsettled {
+            return Ok(Removal::Waiting);
         }
         let space = tx.space(mount.space());
         match tx.delete_entries(&space, BATCH_ENTRIES)? {
@@ -173,7 +175,7 @@ fn end_leases(kernel: &Kernel, tx: &mut Tx<'_>, mount: &Mount, path: &str) -> Re
             continue;
         }
         // What was given up is not waited for: the mount was disabled knowing it, and its lease would name nothing.
-        if mount.backend.revoke.is_none() || lease.is_irrevocable() {
+        if !mount.backend.takes_back() || lease.is_irrevocable() {
             leases::remove(tx, &lease)?;
             changed += 1;
         } else {

@@ -3,6 +3,7 @@
 use crate::call::Call;
 use crate::error::Error;
 use crate::kernel::Kernel;
+use crate::outbox::OutwardHandler;
 use crate::request::{Operation, Request, Response};
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ pub enum Run {
     ReadOrWrite(Handler),
     /// A write that computes for tens of milliseconds (password hashes) or waits for a peer: it runs in the small pool.
     Heavy(Handler),
+    /// A write that does something outside the store: see [`crate::Errand`].
+    Outward(OutwardHandler),
     /// Without keys, tokens or a transaction: what must work while the server is sealed.
     Bare(fn(&Arc<Kernel>, &Request) -> Result<Response, Error>),
 }

@@ -31,6 +31,9 @@ use strongroom_storage::embedded::{EmbeddedOptions, OpenError, Rollback};
 use strongroom_storage::{EmbeddedStorage, MemoryStorage, Storage};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Threads that wait for databases and other peers, at the most. They are made when they are needed.
+const OUTWARD_THREADS_MAX: usize = 64;
+
 /// What clients decide by which version of Vault's API they may use.
 const API_VERSION: &str = "1.14.8";
 
@@ -157,6 +160,7 @@ impl Parts {
                 default_lease_ttl: config.default_lease_ttl.unwrap_or(defaults.default_lease_ttl),
                 max_lease_ttl: config.max_lease_ttl.unwrap_or(defaults.max_lease_ttl),
                 heavy_threads: std::thread::available_parallelism().map_or(2, usize::from),
+                outward_threads: OUTWARD_THREADS_MAX,
                 version: API_VERSION.to_owned(),
                 program_version: env!("CARGO_PKG_VERSION").to_owned(),
                 explain_denials: config.explain_denials,

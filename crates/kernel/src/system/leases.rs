@@ -6,6 +6,7 @@ use crate::call::Call;
 use crate::error::Error;
 use crate::grants::{self, bound_ttl};
 use crate::leases::{self, LeaseRecord};
+use crate::outbox::{Outward, end_outward_lease, extend_outward_lease};
 use crate::request::{Operation, Response};
 use crate::route::{Access, Field, FieldKind, Route, Run};
 use crate::tokens::{self, Children, TokenEntry, TokenRow};
@@ -48,8 +49,8 @@ macro_rules! does {
     };
 }
 
-const RENEW: &[crate::route::Method] = does!(Write, Run::Heavy(renew), "Renew it.");
-const REVOKE: &[crate::route::Method] = does!(Write, Run::Heavy(revoke), "Revoke it.");
+const RENEW: &[crate::route::Method] = does!(Write, Run::Outward(renew), "Renew it.");
+const REVOKE: &[crate::route::Method] = does!(Write, Run::Outward(revoke), "Revoke it.");
 const REVOKE_PREFIX: &[crate::route::Method] = does!(Write, Run::Heavy(revoke_prefix), "Revoke them.");
 const REVOKE_FORCE: &[crate::route::Method] = does!(Write, Run::Heavy(revoke_force), "Remove them.");
 
@@ -179,10 +180,10 @@ fn hide_ended(call: &mut Call<'_>, prefix: &str, names: &mut BTreeSet<String>) -
     Ok(())
 }
 
-fn renew(call: &mut Call<'_>) -> Result<Response, Error> {
+fn renew(call: &mut Call<'_>) -> Result<Outward, Error> {
     let id = lease_id(call)?;
     let increment = call.fields().duration("increment")?.unwrap_or_default();
-    let Some(mut lease) = leases::read(&mut call.tx, call.namespace.id(), &id)? else {
+    let Some(lease) = leases::read(&mut call.tx, call.namespace.id(), &id)? else {
         return Err(match token_of(call, &id)? {
             Some(_) => Error::invalid("tokens cannot be renewed through this endpoint"),
             None => Error::invalid("lease not found"),
@@ -207,20 +208,21 @@ fn renew(call: &mut Call<'_>) -> Result<Response, Error> {
     if lifetime.ttl.is_zero() {
         return Err(Error::invalid("past the max TTL, cannot renew"));
     }
-    let old_end = lease.expires;
-    lease.expires = call.now.plus(lifetime.ttl);
-    lease.last_renewal = Some(call.now);
-    if lease.expires < old_end {
-        leases::index_end(&mut call.tx, &lease)?;
-    }
-    leases::save(&mut call.tx, &lease)?;
-    Ok(Response {
-        lease_id: lease.id,
-        lease_duration: lifetime.ttl,
+    let renewed =
+        LeaseRecord { expires: call.now.plus(lifetime.ttl), last_renewal: Some(call.now), ..lease.clone() };
+    let (id, ttl, warnings) = (lease.id.clone(), lifetime.ttl, lifetime.warnings);
+    let answer = move || Response {
+        lease_id: id.clone(),
+        lease_duration: ttl,
         renewable: true,
-        warnings: lifetime.warnings,
+        warnings: warnings.clone(),
         ..Response::default()
-    })
+    };
+    if let Some(outward) = extend_outward_lease(call, &lease, renewed.clone(), answer.clone())? {
+        return Ok(outward);
+    }
+    grants::save_renewed(&mut call.tx, &renewed, lease.expires)?;
+    Ok(Outward::Answer(answer()))
 }
 
 /// What happens to a lease that its engine cannot take back.
@@ -233,21 +235,27 @@ enum OnFailure {
     Force,
 }
 
-fn revoke(call: &mut Call<'_>) -> Result<Response, Error> {
+fn revoke(call: &mut Call<'_>) -> Result<Outward, Error> {
     let id = lease_id(call)?;
     let on_failure = match call.fields().boolean("sync")?.unwrap_or(false) {
         true => OnFailure::Refuse,
         false => OnFailure::TryLater,
     };
     if let Some(lease) = leases::read(&mut call.tx, call.namespace.id(), &id)? {
+        if lease.is_outward && on_failure == OnFailure::Refuse {
+            return end_outward_lease(call, &lease);
+        }
         take_back(call, &lease, on_failure)?;
     } else if let Some((row, entry)) = token_of(call, &id)? {
         grants::revoke_token(call.kernel, &mut call.tx, entry.namespace, row, Children::Revoke)?;
     }
-    Ok(Response::default())
+    Ok(Outward::nothing())
 }
 
 fn take_back(call: &mut Call<'_>, lease: &LeaseRecord, on_failure: OnFailure) -> Result<(), Error> {
+    if lease.is_outward {
+        return end_soon(call, lease, on_failure);
+    }
     let before = call.tx.save_point();
     let taken = call.at_mount(lease.namespace, lease.mount, |call| match call.mount.backend.revoke {
         Some(revoke) => revoke(call, lease),
@@ -262,13 +270,18 @@ fn take_back(call: &mut Call<'_>, lease: &LeaseRecord, on_failure: OnFailure) ->
     match on_failure {
         OnFailure::Refuse => Err(failure),
         OnFailure::Force => leases::remove(&mut call.tx, lease),
-        OnFailure::TryLater => {
-            let mut lease = lease.clone();
-            lease.revocation_failures = 0;
-            leases::save(&mut call.tx, &lease)?;
-            grants::end_lease(&mut call.tx, lease.namespace, &lease.id, call.now)
-        }
+        OnFailure::TryLater => leases::end_anew(&mut call.tx, lease.clone(), call.now),
     }
+}
+
+/// The expirer takes it back, for its subject is outside the store. What it has failed at already is not tried again
+/// where force is asked for.
+fn end_soon(call: &mut Call<'_>, lease: &LeaseRecord, on_failure: OnFailure) -> Result<(), Error> {
+    if on_failure == OnFailure::Force && lease.revocation_failures > 0 {
+        return leases::remove(&mut call.tx, lease);
+    }
+    let is_forced = on_failure == OnFailure::Force;
+    leases::end_anew(&mut call.tx, LeaseRecord { is_forced, ..lease.clone() }, call.now)
 }
 
 fn revoke_prefix(call: &mut Call<'_>) -> Result<Response, Error> {

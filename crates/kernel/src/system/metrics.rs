@@ -37,6 +37,8 @@ fn metrics(call: &mut Call<'_>) -> Result<Response, Error> {
     let mounts: usize = call.topology.namespaces().map(|namespace| namespace.mounts.len()).sum();
     let failing =
         kernel.broker().map_or(0, |broker| broker.health().iter().filter(|device| !device.healthy).count());
+    let (pending, failing_intents) = kernel.outbox.counts();
+    let (acting, waiting) = kernel.outward.counts();
     let gauges = [
         ("strongroom_sealed", "Whether the server is sealed.", f64::from(u8::from(kernel.is_sealed()))),
         ("vault_core_unsealed", "The same under Vault's name.", f64::from(u8::from(!kernel.is_sealed()))),
@@ -44,6 +46,10 @@ fn metrics(call: &mut Call<'_>) -> Result<Response, Error> {
         ("strongroom_namespaces", "Namespaces.", call.topology.namespaces().count() as f64),
         ("strongroom_mounts", "Mounts of all namespaces.", mounts as f64),
         ("strongroom_audit_devices_unhealthy", "Audit devices that fail.", failing as f64),
+        ("strongroom_outbox_unfinished", "Effects outside the store that are to be undone.", pending as f64),
+        ("strongroom_outbox_failing", "Those of them that could not be undone yet.", failing_intents as f64),
+        ("strongroom_outward_running", "Errands that act outside the store.", acting as f64),
+        ("strongroom_outward_waiting", "Errands that wait for a thread.", waiting as f64),
     ];
     if format == Format::Json {
         return Ok(Response::plain(kernel.metrics.json(&gauges, uptime, call.now)));

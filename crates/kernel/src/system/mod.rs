@@ -15,6 +15,7 @@ mod mount_config;
 mod mounts;
 mod namespaces;
 mod openapi;
+mod outbox;
 mod password_policies;
 mod policies;
 mod quotas;
@@ -68,6 +69,7 @@ const TABLES: &[&[Route]] = &[
     metrics::ROUTES,
     namespaces::ROUTES,
     openapi::ROUTES,
+    outbox::ROUTES,
     password_policies::ROUTES,
     policies::ROUTES,
     wrapping::ROUTES,
@@ -192,6 +194,6 @@ pub(crate) fn bare_handler(
     let (route, _) = route::find(TABLES, rest)?;
     match route.method(request.operation)?.run {
         Run::Bare(handler) => Some(handler),
-        Run::Read(_) | Run::Write(_) | Run::ReadOrWrite(_) | Run::Heavy(_) => None,
+        _ => None,
     }
 }

@@ -152,6 +152,11 @@ fn health(kernel: &Arc<Kernel>, request: &Request) -> Result<Response, Error> {
         if !failing.is_empty() {
             map.insert("audit_devices_unhealthy".to_owned(), json!(failing));
         }
+        // Ours as well: something may be left in another server that nobody here has a lease of.
+        let (_, failing) = kernel.outbox.counts();
+        if failing > 0 {
+            map.insert("outbox_failing".to_owned(), json!(failing));
+        }
     }
     Ok(Response { status: Some(status), ..Response::plain(body) })
 }

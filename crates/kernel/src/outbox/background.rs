@@ -1,0 +1,115 @@
+//! Errands that nobody waits for: what maintenance sends out, and what comes of them.
+
+use super::pool::LaneOfMount;
+use super::{Errand, Held, Outward};
+use crate::call::Call;
+use crate::error::Error;
+use crate::expirer::Change;
+use crate::kernel::{Kernel, Open};
+use crate::mounts::Mount;
+use crate::transaction::{Intent as Access, Tx};
+use std::sync::Arc;
+use strongroom_secret::Timestamp;
+use strongroom_storage::CommitError;
+
+/// How often a conclusion that lost against another is run again.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// What an errand for a mount is about, and what follows.
+pub(crate) struct Mission {
+    pub mount: Arc<Mount>,
+    /// Not to be begun twice.
+    pub held: Held,
+    /// Looks at the store and says what is to be done. Its transaction is not committed.
+    pub prepare: Box<dyn Fn(&mut Call<'_>) -> Result<Outward, Error> + Send>,
+    /// In the transaction of the conclusion, after it; or alone, where nothing had to be done outside.
+    pub finish: Box<dyn Fn(&mut Call<'_>) -> Result<(), Error> + Send>,
+    /// In a transaction of its own, after anything failed.
+    pub fail: Box<dyn Fn(&mut Tx<'_>, &Error, Timestamp) -> Result<(), Error> + Send>,
+    /// At the very end.
+    pub then: Box<dyn FnOnce(&Arc<Kernel>) + Send>,
+}
+
+impl Kernel {
+    /// Begins a mission; false if too many wait already, and nothing was done.
+    pub(crate) fn send_out(self: &Arc<Self>, mission: Mission) -> bool {
+        match self.prepared(&mission) {
+            Ok(Outward::Errand(errand)) => {
+                let Errand { lane, time_limit, action, .. } = errand;
+                let lane: LaneOfMount = (mission.mount.record.id, lane);
+                let kernel = self.clone();
+                self.outward.run_in_background(lane, move || {
+                    let outcome = match action(&kernel.outward.deadline(time_limit)) {
+                        Ok(conclusion) => kernel.finish(&mission, &|call| conclusion(call).map(drop)),
+                        Err(failure) => Err(failure.into_error()),
+                    };
+                    kernel.close_mission(mission, outcome);
+                })
+            }
+            Ok(Outward::Answer(_)) => {
+                let outcome = self.finish(&mission, &|_| Ok(()));
+                self.close_mission(mission, outcome);
+                true
+            }
+            Err(error) => {
+                self.close_mission(mission, Err(error));
+                true
+            }
+        }
+    }
+
+    fn prepared(&self, mission: &Mission) -> Result<Outward, Error> {
+        let open = self.opened()?;
+        let tx = self.begin(&open.keys, Access::Read)?;
+        let (outward, _) = self.speak_for(&open, tx, mission.mount.clone(), self.now(), &*mission.prepare)?;
+        Ok(outward)
+    }
+
+    fn finish(
+        self: &Arc<Self>,
+        mission: &Mission,
+        conclude: &dyn Fn(&mut Call<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.commit_for_mission(|kernel, open| {
+            let tx = kernel.begin(&open.keys, Access::Write)?;
+            let ((), change) = kernel.speak_for(open, tx, mission.mount.clone(), kernel.now(), |call| {
+                conclude(call)?;
+                (mission.finish)(call)
+            })?;
+            Ok(change)
+        })
+    }
+
+    fn close_mission(self: &Arc<Self>, mission: Mission, outcome: Result<(), Error>) {
+        if let Err(error) = outcome {
+            let noted = self.commit_for_mission(|kernel, open| {
+                let mut tx = kernel.begin(&open.keys, Access::Write)?;
+                (mission.fail)(&mut tx, &error, kernel.now())?;
+                Ok(tx.finish(kernel.entropy()))
+            });
+            if let Err(also) = noted
+                && !self.is_sealed()
+            {
+                tracing::warn!(error = ?also, "a failure cannot be noted now");
+            }
+        }
+        let Mission { held, then, .. } = mission;
+        drop(held);
+        then(self);
+    }
+
+    fn commit_for_mission(
+        self: &Arc<Self>,
+        make: impl Fn(&Arc<Self>, &Open) -> Result<Change, Error>,
+    ) -> Result<(), Error> {
+        for _ in 0..ATTEMPTS_MAX {
+            let (transaction, effects) = make(self, &self.opened()?)?;
+            match self.commit_blocking(transaction, effects) {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(CommitError::Conflict.into())
+    }
+}

@@ -273,7 +273,7 @@ pub(crate) fn extend_outward_lease(
     call: &mut Call<'_>,
     lease: &LeaseRecord,
     renewed: LeaseRecord,
-    answer: impl Fn() -> Response + Send + 'static,
+    answer: impl Fn() -> Response + Send + Sync + 'static,
 ) -> Result<Option<Outward>, Error> {
     let (namespace, mount, end) = (lease.namespace, lease.mount, renewed.expires);
     let extended = call.at_mount(namespace, mount, |call| match call.mount.backend.extend_outward {

@@ -71,7 +71,7 @@ pub type Action = Box<dyn FnOnce(&Deadline) -> Result<Conclusion, Failure> + Sen
 
 /// What is written, and answered, once the action has succeeded. A handler in every respect: it may run more than once,
 /// and may ask for a lease.
-pub type Conclusion = Box<dyn Fn(&mut Call<'_>) -> Result<Response, Error> + Send>;
+pub type Conclusion = Box<dyn Fn(&mut Call<'_>) -> Result<Response, Error> + Send + Sync>;
 
 /// Why an action did not succeed.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl Errand {
     #[must_use]
     pub fn then(
         self,
-        more: impl Fn(&mut Call<'_>, Response) -> Result<Response, Error> + Send + 'static,
+        more: impl Fn(&mut Call<'_>, Response) -> Result<Response, Error> + Send + Sync + 'static,
     ) -> Self {
         self.mapped(move |conclusion, call| {
             let response = conclusion(call)?;
@@ -137,7 +137,7 @@ impl Errand {
 
     fn mapped(
         self,
-        map: impl Fn(&Conclusion, &mut Call<'_>) -> Result<Response, Error> + Send + 'static,
+        map: impl Fn(&Conclusion, &mut Call<'_>) -> Result<Response, Error> + Send + Sync + 'static,
     ) -> Self {
         let Self { intent, lane, time_limit, action } = self;
         let action: Action = Box::new(move |deadline| {

@@ -32,6 +32,15 @@ pub fn random_base62(entropy: &dyn Entropy, length: usize) -> SecretString {
     SecretString::new(text)
 }
 
+/// `length` of these characters, at most 256, each equally likely. Empty without any.
+pub fn random_text(entropy: &dyn Entropy, characters: &[char], length: usize) -> SecretString {
+    let mut numbers = UniformNumbers::new(entropy);
+    let last = characters.len().saturating_sub(1).min(255) as u8;
+    let mut text = String::with_capacity(length.saturating_mul(4));
+    text.extend((0..length).filter_map(|_| characters.get(usize::from(numbers.up_to(last)))));
+    SecretString::new(text)
+}
+
 /// A random UUID (RFC 9562, version 4), as `xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx`.
 pub fn uuid_v4(entropy: &dyn Entropy) -> String {
     let mut bytes = [0; 16];

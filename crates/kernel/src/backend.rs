@@ -6,7 +6,7 @@ use crate::leases::LeaseRecord;
 use crate::mounts::Mount;
 use crate::outbox::{Intent, Outward};
 use crate::request::LoginGrant;
-use crate::rotation::AccountFunctions;
+use crate::rotation::{AccountFunctions, SecretFunctions};
 use crate::route::Route;
 use crate::tokens::TokenEntry;
 use crate::transaction::Tx;
@@ -61,6 +61,8 @@ pub struct Backend {
     pub tidy: Option<fn(&mut Call<'_>) -> Result<Tidied, Error>>,
     /// Accounts elsewhere whose passwords a rotation can change.
     pub account: Option<&'static AccountFunctions>,
+    /// Versions of secrets that a rotation can write.
+    pub secrets: Option<&'static SecretFunctions>,
 }
 
 /// How long a renewed lease may live from now.
@@ -117,6 +119,7 @@ impl Backend {
             upgrade: None,
             tidy: None,
             account: None,
+            secrets: None,
         }
     }
 }

@@ -78,6 +78,11 @@ impl<'a> Call<'a> {
         crate::policy::fill(text, &identity.context, self.namespace.path())
     }
 
+    /// Counts a read of a secret of this mount, where its rotation depends on that.
+    pub fn count_read(&self, path: &str) {
+        self.kernel.rotation.counted.count(self.mount.namespace, self.mount.record.id, path);
+    }
+
     /// The caller, on routes that cannot be reached without one.
     pub fn require_caller(&self) -> Result<Arc<Caller>, Error> {
         self.caller.clone().ok_or_else(Error::denied)

@@ -22,6 +22,8 @@ pub(crate) enum Effect {
     Rekeyed(crate::system::Target),
     /// A root token was made from shares.
     RootGenerated,
+    /// Which secrets' reads are counted.
+    CountedSecrets,
     /// The keyring has a new term.
     Keyring,
 }

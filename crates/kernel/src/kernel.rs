@@ -16,6 +16,7 @@ use crate::outbox::{Outbox, OutwardPool, OutwardSettings};
 use crate::policies::PolicyCache;
 use crate::pool::Pool;
 use crate::quotas::Quotas;
+use crate::rotation::Rotation;
 use crate::seal::{AutoSeal, Seal, SealProgress};
 use crate::settings::{LiveSettings, ServerSettings};
 use crate::surroundings::Surroundings;
@@ -117,6 +118,7 @@ pub struct Kernel {
     pub(crate) surroundings: Surroundings,
     pub(crate) live: LiveSettings,
     pub(crate) housekeeping: Mutex<Housekeeping>,
+    pub(crate) rotation: Rotation,
     pub(crate) started: Duration,
     pub(crate) audit_parts: AuditParts,
     broker: RwLock<Option<Arc<Broker>>>,
@@ -171,6 +173,7 @@ impl Kernel {
             surroundings: parts.surroundings,
             live: LiveSettings::default(),
             housekeeping: Mutex::default(),
+            rotation: Rotation::default(),
             policies: PolicyCache::default(),
             callers: CallerCache::default(),
             audit_parts: parts.audit,
@@ -240,6 +243,8 @@ impl Kernel {
         let topology = Arc::new(Topology::load(&mut tx, &self.registry, None)?);
         self.quotas.load(&mut tx)?;
         self.live.load(&mut tx)?;
+        self.rotation.clock.reset();
+        self.rotation.counted.load(&mut tx)?;
         self.check_age(&mut tx, &keys)?;
         drop(tx);
         self.policies.advance();
@@ -358,6 +363,7 @@ impl Kernel {
                 Effect::RootGenerated => self.progress.lock().generate_root = None,
                 Effect::Quotas => self.reload_quotas(),
                 Effect::Settings => self.reload_settings(),
+                Effect::CountedSecrets => self.reload_counted_secrets(),
             }
         }
     }
@@ -372,6 +378,15 @@ impl Kernel {
         let loaded = self.begin(&open.keys, Intent::Read).and_then(|mut tx| self.live.load(&mut tx));
         if let Err(error) = loaded {
             tracing::error!(?error, "the settings cannot be read again: the ones before stay in force");
+        }
+    }
+
+    fn reload_counted_secrets(&self) {
+        let Ok(open) = self.opened() else { return };
+        let loaded =
+            self.begin(&open.keys, Intent::Read).and_then(|mut tx| self.rotation.counted.load(&mut tx));
+        if let Err(error) = loaded {
+            tracing::error!(?error, "which secrets' reads are counted cannot be read again");
         }
     }
 

@@ -26,11 +26,17 @@ impl Kernel {
         self.outward.give_up_late();
         let next_undone = self.try_to("undo what was left unfinished", Self::settle_outbox).flatten();
         let next_end = [next_end, next_undone].into_iter().flatten().min();
+        let next_rotation = self.try_to("rotate what is due", Self::rotate_due).flatten();
         let removal = self.try_to("remove what was disabled", Self::clean_up);
         self.try_to("renew the keys", Self::rotate_if_due);
         match removal {
             Some(Tidied::More) => PAUSE_MIN,
-            _ => next_end.unwrap_or(PAUSE_MAX).clamp(PAUSE_MIN, PAUSE_MAX),
+            _ => {
+                // What is due and not begun yet waits for a thread, and must not keep this one busy.
+                let next_rotation = next_rotation.filter(|next| !next.is_zero());
+                let next = next_end.into_iter().chain(next_rotation).min();
+                next.unwrap_or(PAUSE_MAX).clamp(PAUSE_MIN, PAUSE_MAX)
+            }
         }
     }
 

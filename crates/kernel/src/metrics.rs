@@ -34,6 +34,7 @@ pub(crate) struct Metrics {
     tokens_made: AtomicU64,
     leases_made: AtomicU64,
     wrapped: AtomicU64,
+    pub(crate) rotations: crate::rotation::Counters,
 }
 
 /// Answers by operation and by the first digit of their status.
@@ -60,6 +61,7 @@ impl Metrics {
             tokens_made: AtomicU64::new(0),
             leases_made: AtomicU64::new(0),
             wrapped: AtomicU64::new(0),
+            rotations: Default::default(),
         }
     }
 
@@ -111,7 +113,16 @@ impl Metrics {
         }
         write_answers(&mut text, "", None, &self.unrouted);
         self.write_latency(&mut text);
+        let rotations = &self.rotations;
         let counters = [
+            ("strongroom_rotations_total", "Rotations that promoted a new version.", &rotations.promoted),
+            ("strongroom_rotations_rolled_back_total", "Rotations that failed.", &rotations.rolled_back),
+            ("strongroom_rotation_steps_failed_total", "Steps that failed.", &rotations.steps_failed),
+            (
+                "strongroom_validations_failed_total",
+                "Presented values that did not fit.",
+                &rotations.validations_failed,
+            ),
             ("strongroom_tokens_created_total", "Answers with a token.", &self.tokens_made),
             ("strongroom_leases_created_total", "Answers with a lease.", &self.leases_made),
             ("strongroom_wrapped_total", "Answers that were wrapped.", &self.wrapped),
@@ -148,6 +159,10 @@ impl Metrics {
         count("strongroom_tokens_created_total", &self.tokens_made);
         count("strongroom_leases_created_total", &self.leases_made);
         count("strongroom_wrapped_total", &self.wrapped);
+        count("strongroom_rotations_total", &self.rotations.promoted);
+        count("strongroom_rotations_rolled_back_total", &self.rotations.rolled_back);
+        count("strongroom_rotation_steps_failed_total", &self.rotations.steps_failed);
+        count("strongroom_validations_failed_total", &self.rotations.validations_failed);
         let running = ("strongroom_requests_running", "", self.running.load(Relaxed) as f64);
         let gauge =
             |(name, _, value): &(&str, &str, f64)| json!({"Name": name, "Value": value, "Labels": {}});

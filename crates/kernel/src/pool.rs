@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-type Job = Box<dyn FnOnce() + Send>;
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// The pool; without threads it runs work in place.
 pub(crate) struct Pool {
@@ -13,6 +13,10 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new(threads: usize, queue_max: usize) -> Self {
+        Self::named("heavy", threads, queue_max)
+    }
+
+    pub(crate) fn named(name: &str, threads: usize, queue_max: usize) -> Self {
         if threads == 0 {
             return Self { queue: None };
         }
@@ -21,12 +25,23 @@ impl Pool {
         for number in 0..threads {
             let receiver = receiver.clone();
             let spawned =
-                std::thread::Builder::new().name(format!("heavy-{number}")).spawn(move || work(&receiver));
+                std::thread::Builder::new().name(format!("{name}-{number}")).spawn(move || work(&receiver));
             if let Err(error) = spawned {
                 tracing::error!(%error, "a thread for long work cannot be started");
             }
         }
         Self { queue: Some(sender) }
+    }
+
+    /// Hands work over and does not wait. False: the queue is full, and nothing was handed over.
+    pub(crate) fn try_run(&self, job: Job) -> bool {
+        match &self.queue {
+            None => {
+                job();
+                true
+            }
+            Some(queue) => queue.try_send(job).is_ok(),
+        }
     }
 
     /// Runs `work` on the pool and waits for its result without holding a thread.

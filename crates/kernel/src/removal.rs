@@ -12,6 +12,7 @@ use crate::mounts::{self, Mount};
 use crate::namespaces::{Namespace, namespace_key};
 use crate::outbox;
 use crate::quotas;
+use crate::rotation;
 use crate::tokens::{self, Children};
 use crate::transaction::{Intent, Tx};
 use crate::upgrade::upgrade_mount;
@@ -133,6 +134,9 @@ pub(crate) fn remove_mount(kernel: &Kernel, tx: &mut Tx<'_>, mount: &Mount) -> R
         let is_unsettled = outbox::has_intents_of(tx, mount.namespace, Some(mount.record.id))?;
         if removal == Removal::Waiting || is_unsettled {
             return Ok(Removal::Waiting);
+        }
+        if rotation::forget_mount(tx, mount.namespace, mount.record.id, BATCH_ENTRIES)? > 0 {
+            return Ok(Removal::More);
         }
         let space = tx.space(mount.space());
         match tx.delete_entries(&space, BATCH_ENTRIES)? {

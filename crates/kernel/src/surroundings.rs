@@ -2,6 +2,7 @@
 //! composition root, for the kernel reads no files and owns no log.
 
 use crate::outbound::{self, Outbound};
+use crate::rotation::{NoticeFiles, Plugins, no_notice_files, no_plugins};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -36,6 +37,10 @@ pub struct Surroundings {
     pub log: LogControl,
     /// Asks other servers over HTTP.
     pub outbound: Outbound,
+    /// Runs executables of the operator's.
+    pub plugins: Plugins,
+    /// Writes files that tell of new versions of secrets.
+    pub notice_files: NoticeFiles,
 }
 
 /// The log's levels, which `sys/loggers` reads and changes until the next start.
@@ -101,6 +106,8 @@ impl Default for Surroundings {
             host: Box::new(Map::new),
             log: LogControl::new(LogLevel::Info, |_| ()),
             outbound: outbound::unreachable(),
+            plugins: no_plugins(),
+            notice_files: no_notice_files(),
         }
     }
 }

@@ -32,6 +32,20 @@ pub fn new_kernel(
     seal_before: Option<Arc<dyn AutoSeal>>,
     settings: KernelSettings,
 ) -> Arc<Kernel> {
+    let surroundings = Surroundings { outbound: outbound::outbound(), ..Surroundings::default() };
+    let seals = (seal, seal_before);
+    new_kernel_in(surroundings, storage, clock, backends, seals, settings)
+}
+
+/// The same in surroundings of the test's.
+pub fn new_kernel_in(
+    surroundings: Surroundings,
+    storage: &Arc<dyn Storage>,
+    clock: &Arc<FakeClock>,
+    backends: Vec<&'static Backend>,
+    (seal, seal_before): (Seal, Option<Arc<dyn AutoSeal>>),
+    settings: KernelSettings,
+) -> Arc<Kernel> {
     // A second kernel over a store must not draw the ids of the first once more.
     let seed = 1 + storage.snapshot().map_or(0, |snapshot| snapshot.index().0);
     Kernel::new(KernelParts {
@@ -43,7 +57,7 @@ pub fn new_kernel(
         seal_before,
         audit: AuditParts { permissions: Permissions { network: true, ..Permissions::default() } },
         settings,
-        surroundings: Surroundings { outbound: outbound::outbound(), ..Surroundings::default() },
+        surroundings,
     })
 }
 
@@ -73,6 +87,24 @@ impl TestServer {
         let clock = Arc::new(FakeClock::new());
         let kernel =
             new_kernel(&storage, &clock, backends.clone(), Seal::Shamir, None, KernelSettings::default());
+        let made = kernel.initialize(sharing, sharing).expect("a new server initialises");
+        let root_token = made.root_token.expose().to_owned();
+        let server = Self { kernel, clock, storage, root_token, unseal_keys: made.keys, backends };
+        server.unseal();
+        server
+    }
+
+    /// Starts a server in surroundings of the test's, with one unseal key.
+    pub fn start_in(
+        surroundings: Surroundings,
+        storage: Arc<dyn Storage>,
+        backends: Vec<&'static Backend>,
+    ) -> Self {
+        let clock = Arc::new(FakeClock::new());
+        let settings = KernelSettings::default();
+        let seals = (Seal::Shamir, None);
+        let kernel = new_kernel_in(surroundings, &storage, &clock, backends.clone(), seals, settings);
+        let sharing = Sharing { shares: 1, threshold: 1 };
         let made = kernel.initialize(sharing, sharing).expect("a new server initialises");
         let root_token = made.root_token.expose().to_owned();
         let server = Self { kernel, clock, storage, root_token, unseal_keys: made.keys, backends };

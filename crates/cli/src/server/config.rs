@@ -30,6 +30,10 @@ pub struct Config {
     pub audit_directories: Option<Vec<PathBuf>>,
     pub audit_network: bool,
     pub explain_denials: bool,
+    /// Executables that rotation may run.
+    pub plugin_directory: Option<PathBuf>,
+    /// Where rotation may write files that tell of new versions.
+    pub notify_directory: Option<PathBuf>,
     /// Snapshots on a schedule.
     pub snapshots: Option<SnapshotConfig>,
     /// What was read and has no effect here, for the log.
@@ -93,14 +97,13 @@ pub struct TransitConfig {
 }
 
 /// Names that Vault's configuration has and that mean nothing here.
-const IGNORED: [&str; 20] = [
+const IGNORED: [&str; 19] = [
     "disable_mlock",
     "ui",
     "cluster_addr",
     "disable_cache",
     "cache_size",
     "telemetry",
-    "plugin_directory",
     "service_registration",
     "disable_clustering",
     "disable_sealwrap",
@@ -317,7 +320,7 @@ impl Settings {
 /// `false` opens the making of root tokens to callers without a token.
 const OPEN_GENERATE_ROOT: &str = "disable_unauthed_generate_root_endpoints";
 
-const TOP: [&str; 15] = [
+const TOP: [&str; 17] = [
     OPEN_GENERATE_ROOT,
     "snapshots",
     "storage",
@@ -331,6 +334,8 @@ const TOP: [&str; 15] = [
     "log_format",
     "log_file",
     "pid_file",
+    "plugin_directory",
+    "notify_directory",
     "audit_permissions",
     "explain_denials",
 ];
@@ -389,6 +394,8 @@ fn resolve(mut map: Map<String, Value>) -> Result<Config, Vec<String>> {
         log_format: top.text("log_format"),
         log_file: top.path("log_file"),
         pid_file: top.path("pid_file"),
+        plugin_directory: folder(&mut top, "plugin_directory", &mut problems),
+        notify_directory: folder(&mut top, "notify_directory", &mut problems),
         audit_directories: (!directories.is_empty())
             .then(|| directories.into_iter().map(PathBuf::from).collect()),
         audit_network,
@@ -401,6 +408,15 @@ fn resolve(mut map: Map<String, Value>) -> Result<Config, Vec<String>> {
         problems.push("no listener: write listener \"tcp\" { address = \"127.0.0.1:8200\" … }".to_owned());
     }
     if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// A folder by its absolute path.
+fn folder(settings: &mut Settings, name: &str, problems: &mut Vec<String>) -> Option<PathBuf> {
+    let folder = settings.path(name)?;
+    if !folder.is_absolute() {
+        problems.push(format!("{name} must be an absolute path, not {}", folder.display()));
+    }
+    Some(folder)
 }
 
 /// Whether the making of root tokens is open to callers without a token. Without the setting it is not.

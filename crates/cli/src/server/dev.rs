@@ -98,6 +98,8 @@ fn dev_config(args: &ServerArgs, folder: &Path) -> Result<Config, Failure> {
         log_format: None,
         log_file: None,
         pid_file: None,
+        plugin_directory: None,
+        notify_directory: None,
         audit_directories: None,
         audit_network: false,
         explain_denials: true,

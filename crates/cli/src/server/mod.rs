@@ -6,6 +6,7 @@ mod hardening;
 mod host;
 mod logging;
 mod outbound;
+mod plugins;
 mod seal;
 mod snapshots;
 
@@ -101,6 +102,8 @@ pub fn run(args: &ServerArgs, environment: &Environment, face: Face) -> Result<E
     })
 }
 
+type HostFacts = Box<dyn Fn() -> serde_json::Map<String, serde_json::Value> + Send + Sync>;
+
 /// What the real world gives to the kernel.
 struct Parts {
     clock: Arc<dyn Clock>,
@@ -127,10 +130,10 @@ impl Parts {
             Store::Memory => None,
         };
         let host_clock = clock.clone();
-        let host = Box::new(move || host::facts(folder.as_deref(), host_clock.now()));
+        let host: HostFacts = Box::new(move || host::facts(folder.as_deref(), host_clock.now()));
         Ok(Self {
             clock,
-            surroundings: parking_lot::Mutex::new(Surroundings { host, log, outbound: outbound::outbound() }),
+            surroundings: parking_lot::Mutex::new(surroundings(config, host, log)),
             storage: open_store(&config.store, &*entropy)?,
             entropy,
             seal: parking_lot::Mutex::new(Some(seal)),
@@ -174,6 +177,17 @@ impl Parts {
                 ..defaults
             },
         })
+    }
+}
+
+fn surroundings(config: &Config, host: HostFacts, log: LogControl) -> Surroundings {
+    let nothing = Surroundings::default();
+    Surroundings {
+        host,
+        log,
+        outbound: outbound::outbound(),
+        plugins: plugins::plugins(config).unwrap_or(nothing.plugins),
+        notice_files: plugins::notice_files(config).unwrap_or(nothing.notice_files),
     }
 }
 

@@ -39,12 +39,14 @@ fn metrics(call: &mut Call<'_>) -> Result<Response, Error> {
         kernel.broker().map_or(0, |broker| broker.health().iter().filter(|device| !device.healthy).count());
     let (pending, failing_intents) = kernel.outbox.counts();
     let (acting, waiting) = kernel.outward.counts();
+    let paused = crate::rotation::count_paused(&mut call.tx)?;
     let gauges = [
         ("strongroom_sealed", "Whether the server is sealed.", f64::from(u8::from(kernel.is_sealed()))),
         ("vault_core_unsealed", "The same under Vault's name.", f64::from(u8::from(!kernel.is_sealed()))),
         ("strongroom_uptime_seconds", "Time since the start.", uptime.as_secs_f64()),
         ("strongroom_namespaces", "Namespaces.", call.topology.namespaces().count() as f64),
         ("strongroom_mounts", "Mounts of all namespaces.", mounts as f64),
+        ("strongroom_rotations_paused", "Rotation plans that wait for somebody to act.", paused as f64),
         ("strongroom_audit_devices_unhealthy", "Audit devices that fail.", failing as f64),
         ("strongroom_outbox_unfinished", "Effects outside the store that are to be undone.", pending as f64),
         ("strongroom_outbox_failing", "Those of them that could not be undone yet.", failing_intents as f64),

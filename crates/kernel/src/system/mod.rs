@@ -48,6 +48,7 @@ pub(crate) use explain::explain_text;
 pub(crate) use generate_root::GenerateRoot;
 pub(crate) use keys::start_term;
 pub(crate) use openapi::{MOUNT_HELP, help};
+pub(crate) use password_policies::password_policy_text;
 pub(crate) use rekey::{Rekey, Target};
 
 const TABLES: &[&[Route]] = &[
@@ -74,6 +75,7 @@ const TABLES: &[&[Route]] = &[
     policies::ROUTES,
     wrapping::ROUTES,
     quotas::ROUTES,
+    crate::rotation::ROUTES,
     status::ROUTES,
     tools::ROUTES,
 ];

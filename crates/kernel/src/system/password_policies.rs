@@ -70,6 +70,16 @@ fn stored(call: &mut Call<'_>) -> Result<PasswordPolicyRecord, Error> {
         .ok_or_else(|| Error { messages: vec!["policy does not exist".to_owned()], ..Error::not_found() })
 }
 
+/// The text of a policy of the call's namespace.
+pub(crate) fn password_policy_text(call: &mut Call<'_>, name: &str) -> Result<String, Error> {
+    let table = call.tx.table(kernel_space(call.namespace.id()), PASSWORD_POLICIES);
+    let key = call.tx.name_key(&table, name);
+    let record: Option<PasswordPolicyRecord> = call.tx.record(&key)?;
+    record.map(|record| record.text).ok_or_else(|| {
+        Error::invalid(format!("there is no password policy {name:?}: sys/policies/password/{name} makes it"))
+    })
+}
+
 fn exists(call: &mut Call<'_>) -> Result<bool, Error> {
     match stored(call) {
         Ok(_) => Ok(true),

@@ -7,8 +7,9 @@ use crate::secrets::kv::{payload, writable_path};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use strongroom_kernel::rotation::{Label, payload_of_label};
 use strongroom_kernel::{Call, Data, Error, Fields, Response};
-use strongroom_secret::SecretBytes;
+use strongroom_secret::{SecretBytes, Timestamp};
 
 /// What an answer says of a version, in Vault's names.
 #[derive(Serialize)]
@@ -60,10 +61,16 @@ pub(super) fn exists(call: &mut Call<'_>) -> Result<bool, Error> {
 
 pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {
     let stored = row::read(call)?.ok_or_else(Error::not_found)?;
+    if let Some(label) = wanted_label(call)? {
+        return read_label(call, &stored, label);
+    }
     let header = &stored.header;
     let number = wanted_version(call, header)?;
     let version = header.version(number).ok_or_else(Error::not_found)?;
     let metadata = describe(header, number, version, call);
+    if number == header.current() {
+        call.count_read(call.capture("path"));
+    }
     let warnings = expiry::warnings(header, call.now);
     if header.is_withheld(version, call.now) {
         let data = Data::Json(payload::answer(&ReadAnswer { data: None, metadata })?);
@@ -78,13 +85,42 @@ pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {
     Ok(Response { data: Data::Json(answer), warnings, ..Response::default() })
 }
 
+/// The label that a request names; None for the current version.
+fn wanted_label(call: &Call<'_>) -> Result<Option<Label>, Error> {
+    match call.fields().text("label")?.as_deref() {
+        None | Some("" | "current") => Ok(None),
+        Some("pending") => Ok(Some(Label::Pending)),
+        Some("previous") => Ok(Some(Label::Previous)),
+        Some(_) => Err(Error::invalid("label must be current, previous or pending")),
+    }
+}
+
+/// Reads the version that has a label by the secret's rotation.
+fn read_label(call: &mut Call<'_>, stored: &Stored, label: Label) -> Result<Response, Error> {
+    let header = &stored.header;
+    let number = header.current();
+    let path = call.capture("path").to_owned();
+    let is_there = header.version(number).is_some_and(|version| !header.is_withheld(version, call.now));
+    let payload = is_there.then(|| SecretBytes::new(stored.payload().to_vec()));
+    let current = payload.as_ref().map(|payload| (number, payload));
+    let (number, payload) = payload_of_label(call, &path, label, current)?.ok_or_else(Error::not_found)?;
+    let metadata = match header.version(number) {
+        Some(version) if header.is_withheld(version, call.now) => return Err(Error::not_found()),
+        Some(version) => describe(header, number, version, call),
+        None => describe(header, number, &Version { created: call.now, ..Version::default() }, call),
+    };
+    let answer = payload::answer(&ReadAnswer { data: Some(payload::parse(payload.expose())?), metadata })?;
+    Ok(Response { data: Data::Json(answer), ..Response::default() })
+}
+
 pub(super) fn write(call: &mut Call<'_>) -> Result<Response, Error> {
     writable_path(call)?;
     let payload = payload::data_text(call.request)?;
     let config = config::load(call)?;
     let stored = row::read(call)?;
     check_version(call, stored.as_ref(), &config)?;
-    add_version(call, stored, payload, &config)
+    let end = options(call)?.time("expires_at")?;
+    add_version(call, stored, payload, &config, end)
 }
 
 pub(super) fn patch(call: &mut Call<'_>) -> Result<Response, Error> {
@@ -98,7 +134,8 @@ pub(super) fn patch(call: &mut Call<'_>) -> Result<Response, Error> {
     }
     check_version(call, Some(&stored), &config)?;
     let merged = payload::merge(Some(payload::parse(stored.payload())?), payload::parse(change.expose())?)?;
-    add_version(call, Some(stored), merged.get().as_bytes().to_vec().into(), &config)
+    let end = options(call)?.time("expires_at")?;
+    add_version(call, Some(stored), merged.get().as_bytes().to_vec().into(), &config, end)
 }
 
 /// The request's `options`.
@@ -122,11 +159,12 @@ fn check_version(call: &Call<'_>, stored: Option<&Stored>, config: &Config) -> R
 }
 
 /// Writes a payload as the new current version, moves the one before it aside and drops what is kept no longer.
-fn add_version(
+pub(super) fn add_version(
     call: &mut Call<'_>,
     stored: Option<Stored>,
     payload: SecretBytes,
     config: &Config,
+    end: Option<Timestamp>,
 ) -> Result<Response, Error> {
     let now = call.now;
     let mut draft = stored.map_or_else(|| Draft::new(now), Draft::of);
@@ -136,7 +174,6 @@ fn add_version(
     let version = Version { created: now, deletion, ..Version::default() };
     draft.push(call, version.clone(), payload, kept)?;
     draft.header.updated = now;
-    let end = options(call)?.time("expires_at")?;
     if end.is_some() {
         expiry::set(call, &mut draft.header, end)?;
     }

@@ -6,6 +6,7 @@ use super::row::{self, Draft, Header, Settings};
 use crate::secrets::kv::{listing, writable_path};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use strongroom_kernel::rotation::labels;
 use strongroom_kernel::{Call, Error, Response};
 
 const CUSTOM_ENTRIES_MAX: usize = 64;
@@ -23,6 +24,8 @@ enum Custom {
 
 pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {
     let stored = row::read(call)?.ok_or_else(Error::not_found)?;
+    let path = call.capture("path").to_owned();
+    let labels = labels(call, &path, stored.header.current())?;
     let Header { created, updated, settings, .. } = &stored.header;
     let versions: Map<String, Value> = stored
         .header
@@ -54,6 +57,11 @@ pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {
     if let (Some(end), Some(data)) = (settings.expires_at, data.as_object_mut()) {
         data.insert("expires_at".into(), json!(end.rfc3339()));
         data.insert("expire_notice".into(), json!(go_duration(settings.expire_notice)));
+    }
+    if let (Some(labels), Some(data)) = (labels, data.as_object_mut()) {
+        let current = stored.header.current();
+        let shown = json!({ "current": current, "pending": labels.pending, "previous": labels.previous });
+        data.insert("labels".into(), shown);
     }
     let mut response = object(data);
     response.warnings = expiry::warnings(&stored.header, call.now);

@@ -4,6 +4,7 @@ mod config;
 mod data;
 mod expiry;
 mod metadata;
+mod rotation;
 mod row;
 mod subkeys;
 mod upgrade;
@@ -19,6 +20,7 @@ pub(crate) static V2: Backend = Backend {
     memory: || std::sync::Arc::new(config::Memory::default()),
     enable,
     upgrade: Some(upgrade::piece),
+    secrets: Some(&rotation::FUNCTIONS),
     ..Backend::new("kv", Class::Secret, "Keeps versions of values under paths.", &[ROUTES])
 };
 
@@ -47,6 +49,11 @@ const ROUTES: &[Route] = &[
         fields: &[
             PATH,
             VERSION,
+            field(
+                "label",
+                FieldKind::Text,
+                "Of a secret that is rotated: `current`, `previous` or `pending`.",
+            ),
             field("data", FieldKind::Map, "The secret's content."),
             field(
                 "options",

@@ -221,6 +221,10 @@ pub enum Command {
     Policy(Group<commands::policy::PolicyCommand>),
     /// Leases: list, renew, revoke
     Lease(Group<commands::lease::LeaseCommand>),
+    /// Change a secret by its plan: now, or when it is due
+    Rotate(commands::rotate::RotateArgs),
+    /// Is a presented value a secret's current one, or one in its grace?
+    Validate(commands::rotate::ValidateArgs),
     /// Entities and groups
     Identity(Group<commands::collection::IdentityCommand>),
     /// Namespaces

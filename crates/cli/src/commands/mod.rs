@@ -14,6 +14,7 @@ pub mod namespace;
 pub mod operator;
 pub mod policy;
 pub mod project;
+pub mod rotate;
 pub mod run;
 pub mod scan;
 pub mod sops;
@@ -67,6 +68,8 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Auth(group) => mounts::auth(context, group.command),
         Command::Policy(group) => policy::run(context, group.command),
         Command::Lease(group) => lease::run(context, group.command),
+        Command::Rotate(args) => rotate::run(context, args),
+        Command::Validate(args) => rotate::validate(context, &args),
         Command::Identity(group) => collection::identity(context, group.command),
         Command::Namespace(group) => namespace::run(context, group.command),
         Command::Quota(group) => collection::quota(context, group.command),

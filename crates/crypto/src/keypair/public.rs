@@ -2,7 +2,8 @@
 
 use super::{EcdsaForm, KeyError, KeyKind, OaepHash, RsaPadding, Salt, rsa_digest};
 use crate::hash::HashAlgorithm;
-use aws_lc_rs::rsa::{OaepPublicEncryptingKey, PublicEncryptingKey};
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rsa::{OaepPublicEncryptingKey, PublicEncryptingKey, PublicKeyComponents};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_FIXED,
     ECDSA_P521_SHA512_ASN1, ECDSA_P521_SHA512_FIXED, ED25519, ML_DSA_44, ML_DSA_65, ML_DSA_87,
@@ -14,6 +15,19 @@ use aws_lc_rs::signature::{
 /// What stands before an Ed25519 public key in SubjectPublicKeyInfo (RFC 8410, section 4).
 const ED25519_SPKI_PREFIX: [u8; 12] =
     [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+/// What stands before an uncompressed point in SubjectPublicKeyInfo (RFC 5480, section 2).
+const P256_SPKI_PREFIX: &[u8] = &[
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+];
+const P384_SPKI_PREFIX: &[u8] = &[
+    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81,
+    0x04, 0x00, 0x22, 0x03, 0x62, 0x00, 0x04,
+];
+const P521_SPKI_PREFIX: &[u8] = &[
+    0x30, 0x81, 0x9b, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b,
+    0x81, 0x04, 0x00, 0x23, 0x03, 0x81, 0x86, 0x00, 0x04,
+];
 /// Every length of salt that signers choose, the likely ones first.
 const SALTS: [Salt; 8] = [
     Salt::Auto,
@@ -40,6 +54,28 @@ impl PublicKey {
 
     pub fn ed25519(bytes: [u8; 32]) -> Self {
         Self::of_kind(KeyKind::Ed25519, [&ED25519_SPKI_PREFIX[..], &bytes].concat())
+    }
+
+    /// An RSA key from its numbers, big endian, as JSON Web Keys have them.
+    pub fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
+        let key: PublicEncryptingKey =
+            PublicKeyComponents { n: modulus, e: exponent }.try_into().map_err(|_| KeyError::Malformed)?;
+        let spki: PublicKeyX509Der<'_> = key.as_der().map_err(|_| KeyError::Malformed)?;
+        Self::from_spki(spki.as_ref())
+    }
+
+    /// A key of a curve from the coordinates of its point, at full length, as JSON Web Keys have them.
+    pub fn ecdsa(kind: KeyKind, x: &[u8], y: &[u8]) -> Result<Self, KeyError> {
+        let (prefix, bytes) = match kind {
+            KeyKind::EcdsaP256 => (P256_SPKI_PREFIX, 32),
+            KeyKind::EcdsaP384 => (P384_SPKI_PREFIX, 48),
+            KeyKind::EcdsaP521 => (P521_SPKI_PREFIX, 66),
+            _ => return Err(KeyError::Malformed),
+        };
+        if x.len() != bytes || y.len() != bytes {
+            return Err(KeyError::Malformed);
+        }
+        Self::from_spki(&[prefix, x, y].concat())
     }
 
     /// From SubjectPublicKeyInfo. RSA keys of fewer than 2048 bits are refused.

@@ -149,6 +149,7 @@ impl Context {
         let skip = flags.tls_skip_verify || self.environment.switch("SKIP_VERIFY");
         TlsOptions {
             ca_file: file(&flags.ca_cert, "CACERT"),
+            ca_pem: None,
             ca_folder: file(&flags.ca_path, "CAPATH"),
             client_certificate: file(&flags.client_cert, "CLIENT_CERT"),
             client_key: file(&flags.client_key, "CLIENT_KEY"),

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use strongroom_crypto::token::uuid_v4;
-use strongroom_secret::{Clock, Entropy, Timestamp};
+use strongroom_secret::{Clock, Entropy, SecretString, Timestamp};
 use strongroom_storage::{CommitError, CommitIndex, Storage, Transaction};
 
 /// What a kernel is made of.
@@ -200,6 +200,11 @@ impl Kernel {
     /// The way to other servers over HTTP.
     pub fn outbound(&self) -> &Outbound {
         &self.surroundings.outbound
+    }
+
+    /// The token of the Kubernetes pod that the program runs in.
+    pub fn service_account_token(&self) -> Option<SecretString> {
+        (self.surroundings.service_account_token)()
     }
 
     pub fn is_sealed(&self) -> bool {

@@ -57,7 +57,7 @@ pub use kernel::{Kernel, KernelParts, KernelSettings};
 pub use leases::LeaseRecord;
 pub use mounts::{Mount, MountConfig, MountRecord, UserLockoutConfig};
 pub use namespaces::{Namespace, NamespaceRecord};
-pub use outbound::{Outbound, OutboundError, OutboundRequest, OutboundResponse};
+pub use outbound::{CaFile, Outbound, OutboundError, OutboundRequest, OutboundResponse};
 pub use outbox::{
     Action, Conclusion, Deadline, Errand, Failure, Intent, IntentDraft, LANE_WIDTH_MAX, Lane, Outward,
     OutwardHandler,
@@ -68,6 +68,6 @@ pub use request::{
 pub use route::{Access, Captures, Field, FieldKind, Handler, Method, Route, Run};
 pub use seal::{AutoSeal, AutoSealError, Initialized, Seal, Sharing};
 pub use settings::{CorsSettings, ServerSettings};
-pub use surroundings::{LOGGERS, LogControl, LogLevel, LogLevels, Surroundings};
+pub use surroundings::{LOGGERS, LogControl, LogLevel, LogLevels, ServiceAccountToken, Surroundings};
 pub use system::tools;
 pub use transaction::{Key, Record, Space, Table, Tx};

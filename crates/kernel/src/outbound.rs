@@ -1,6 +1,6 @@
 //! Requests of the server to other servers over HTTP. The kernel has no network: what sends them comes in from outside.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_secret::{SecretBytes, SecretString};
@@ -18,9 +18,18 @@ pub struct OutboundRequest<'r> {
     pub body: &'r [u8],
     /// For the whole exchange.
     pub timeout: Duration,
-    /// A PEM file of the authorities to trust, in place of the system's.
-    pub ca_file: Option<&'r PathBuf>,
+    /// The authorities to trust, in place of the system's.
+    pub ca_file: Option<CaFile<'r>>,
     pub response_bytes_max: u64,
+}
+
+/// Authorities in PEM.
+#[derive(Debug, Clone, Copy)]
+pub enum CaFile<'r> {
+    /// A file that the server's own configuration names.
+    At(&'r Path),
+    /// The text itself, as clients of the API send it.
+    Text(&'r str),
 }
 
 /// Any answer, whatever its status.

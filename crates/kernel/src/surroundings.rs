@@ -6,6 +6,7 @@ use crate::rotation::{NoticeFiles, Plugins, no_notice_files, no_plugins};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use strongroom_secret::SecretString;
 
 /// The loggers that operators can set apart, and the module paths whose lines are theirs.
 pub const LOGGERS: [(&str, &str); 6] = [
@@ -41,7 +42,12 @@ pub struct Surroundings {
     pub plugins: Plugins,
     /// Writes files that tell of new versions of secrets.
     pub notice_files: NoticeFiles,
+    /// The token of the Kubernetes pod that the program runs in, read anew each time; None elsewhere.
+    pub service_account_token: ServiceAccountToken,
 }
+
+/// Reads the token of a pod.
+pub type ServiceAccountToken = Box<dyn Fn() -> Option<SecretString> + Send + Sync>;
 
 /// The log's levels, which `sys/loggers` reads and changes until the next start.
 pub struct LogControl {
@@ -108,6 +114,7 @@ impl Default for Surroundings {
             outbound: outbound::unreachable(),
             plugins: no_plugins(),
             notice_files: no_notice_files(),
+            service_account_token: Box::new(|| None),
         }
     }
 }

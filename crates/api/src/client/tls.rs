@@ -1,9 +1,11 @@
 use super::ClientError;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use std::sync::Arc;
 pub struct TlsOptions {
     /// PEM file of the authorities to trust, instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// The same as text; goes before the file.
+    pub ca_pem: Option<String>,
     /// Folder of such files.
     pub ca_folder: Option<PathBuf>,
     /// PEM files of the certificate (with its chain) and the key to present.
@@ -40,7 +44,10 @@ pub(crate) fn client_config(options: &TlsOptions) -> Result<ClientConfig, Client
         Verification::Skipped => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnyone(provider)))
         }
-        Verification::Required => builder.with_root_certificates(roots(options)?),
+        Verification::Required => match &options.ca_pem {
+            Some(pem) => builder.dangerous().with_custom_certificate_verifier(named(pem, provider)?),
+            None => builder.with_root_certificates(roots(options)?),
+        },
     };
     match (&options.client_certificate, &options.client_key) {
         (None, None) => Ok(builder.with_no_client_auth()),
@@ -56,6 +63,24 @@ pub(crate) fn client_config(options: &TlsOptions) -> Result<ClientConfig, Client
             reason: "a client key needs its client certificate as well".to_owned(),
         }),
     }
+}
+
+/// Trusts the certificates of a text: as authorities, and each as the very certificate of a server.
+fn named(pem: &str, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, ClientError> {
+    let refused = |reason: String| ClientError::Tls {
+        address: String::new(),
+        reason: format!("the PEM given: {reason}"),
+    };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let certificates = certificates.map_err(|error| refused(error.to_string()))?;
+    let mut store = RootCertStore::empty();
+    for certificate in &certificates {
+        store.add(certificate.clone()).map_err(|error| refused(error.to_string()))?;
+    }
+    let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
+        .build()
+        .map_err(|error| refused(error.to_string()))?;
+    Ok(Arc::new(NamedCertificates { certificates, chains }))
 }
 
 fn roots(options: &TlsOptions) -> Result<RootCertStore, ClientError> {
@@ -166,5 +191,67 @@ impl ServerCertVerifier for TrustAnyone {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Chains to the certificates named, and the certificates themselves. Many people give a server a self-signed
+/// certificate that calls itself an authority, and name that one as what to trust: it is no valid leaf by RFC 5280, but
+/// nothing is as sure as the very bytes that somebody said to trust.
+#[derive(Debug)]
+struct NamedCertificates {
+    certificates: Vec<CertificateDer<'static>>,
+    chains: Arc<WebPkiServerVerifier>,
+}
+
+/// Dates are checked before this is said: it is the only thing that is wrong but for the name.
+fn is_authority_as_leaf(error: &rustls::Error) -> bool {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => {
+            other.to_string() == "CaUsedAsEndEntity"
+        }
+        _ => false,
+    }
+}
+
+impl ServerCertVerifier for NamedCertificates {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified =
+            self.chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verified {
+            Err(error) if is_authority_as_leaf(&error) && self.certificates.contains(end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chains.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chains.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chains.supported_verify_schemes()
     }
 }

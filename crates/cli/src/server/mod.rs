@@ -186,6 +186,7 @@ fn surroundings(config: &Config, host: HostFacts, log: LogControl) -> Surroundin
         host,
         log,
         outbound: outbound::outbound(),
+        service_account_token: Box::new(outbound::service_account_token),
         plugins: plugins::plugins(config).unwrap_or(nothing.plugins),
         notice_files: plugins::notice_files(config).unwrap_or(nothing.notice_files),
     }

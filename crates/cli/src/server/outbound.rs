@@ -5,13 +5,29 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use strongroom_api::client::{TlsOptions, WebClient, WebRequest};
-use strongroom_kernel::{Outbound, OutboundError, OutboundRequest, OutboundResponse};
+use strongroom_kernel::{CaFile, Outbound, OutboundError, OutboundRequest, OutboundResponse};
+use strongroom_secret::SecretString;
 
-/// Makes clients as they are needed: one for each file of authorities, which keeps its connections.
+/// Where Kubernetes keeps a pod's token; it is replaced about every hour.
+const SERVICE_ACCOUNT_TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+/// Clients that are kept: texts of authorities come from users, and change.
+const CLIENTS_MAX: usize = 256;
+
+/// Which servers are trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Trust {
+    System,
+    File(PathBuf),
+    Text(String),
+}
+
+type Clients = Mutex<HashMap<Trust, Arc<WebClient>>>;
+
+/// Makes clients as they are needed: one for each set of authorities, which keeps its connections.
 pub fn outbound() -> Outbound {
-    let clients: Mutex<HashMap<Option<PathBuf>, Arc<WebClient>>> = Mutex::default();
+    let clients: Clients = Mutex::default();
     Arc::new(move |request: &OutboundRequest<'_>| {
-        let client = client(&clients, request.ca_file.cloned())?;
+        let client = client(&clients, &Trust::of(request))?;
         let sent = client.send(&WebRequest {
             method: request.method,
             url: request.url,
@@ -25,15 +41,36 @@ pub fn outbound() -> Outbound {
     })
 }
 
-fn client(
-    clients: &Mutex<HashMap<Option<PathBuf>, Arc<WebClient>>>,
-    ca_file: Option<PathBuf>,
-) -> Result<Arc<WebClient>, OutboundError> {
-    if let Some(client) = clients.lock().get(&ca_file) {
+impl Trust {
+    fn of(request: &OutboundRequest<'_>) -> Self {
+        match request.ca_file {
+            None => Self::System,
+            Some(CaFile::At(path)) => Self::File(path.to_owned()),
+            Some(CaFile::Text(text)) => Self::Text(text.to_owned()),
+        }
+    }
+}
+
+/// The token of the pod that this program runs in.
+pub fn service_account_token() -> Option<SecretString> {
+    std::fs::read_to_string(SERVICE_ACCOUNT_TOKEN_FILE).ok().map(SecretString::new)
+}
+
+fn client(clients: &Clients, trust: &Trust) -> Result<Arc<WebClient>, OutboundError> {
+    if let Some(client) = clients.lock().get(trust) {
         return Ok(client.clone());
     }
-    let options = TlsOptions { ca_file: ca_file.clone(), ..TlsOptions::default() };
+    let mut options = TlsOptions::default();
+    match trust {
+        Trust::System => {}
+        Trust::File(path) => options.ca_file = Some(path.clone()),
+        Trust::Text(text) => options.ca_pem = Some(text.clone()),
+    }
     let client = Arc::new(WebClient::new(&options).map_err(|error| OutboundError(error.to_string()))?);
-    clients.lock().insert(ca_file, client.clone());
+    let mut clients = clients.lock();
+    if clients.len() >= CLIENTS_MAX {
+        clients.clear();
+    }
+    clients.insert(trust.clone(), client.clone());
     Ok(client)
 }

@@ -2,7 +2,7 @@
 
 use super::config::HttpTarget;
 use super::sink::{AuditSink, Tail};
-use crate::outbound::{Outbound, OutboundRequest};
+use crate::outbound::{CaFile, Outbound, OutboundRequest};
 use std::io;
 
 /// An answer is read no further: its status says all.
@@ -33,7 +33,7 @@ impl AuditSink for HttpSink {
             headers: &self.target.headers,
             body: lines,
             timeout: self.target.write_timeout,
-            ca_file: self.target.ca_file.as_ref(),
+            ca_file: self.target.ca_file.as_deref().map(CaFile::At),
             response_bytes_max: RESPONSE_BYTES_MAX,
         };
         let response = (self.outbound)(&request).map_err(|error| io::Error::other(error.to_string()))?;

@@ -8,10 +8,10 @@ use super::values::Values;
 use crate::call::Call;
 use crate::error::Error;
 use crate::kernel::Kernel;
-use crate::outbound::OutboundRequest;
+use crate::outbound::{CaFile, OutboundRequest};
 use crate::system;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 use strongroom_crypto::hash::HashAlgorithm;
 use strongroom_crypto::mac::hmac;
@@ -468,7 +468,7 @@ impl Webhook {
             headers: &headers,
             body: self.body.expose(),
             timeout,
-            ca_file: self.target.ca_file.as_ref().map(PathBuf::from).as_ref(),
+            ca_file: self.target.ca_file.as_deref().map(|path| CaFile::At(Path::new(path))),
             response_bytes_max: ANSWER_BYTES_MAX as u64,
         });
         match answer {

@@ -318,6 +318,7 @@ impl Vault {
             namespace: self.namespace.clone(),
             tls: TlsOptions {
                 ca_file: self.limits.authorities.clone().or_else(|| path("CACERT")),
+                ca_pem: None,
                 ca_folder: path("CAPATH"),
                 client_certificate: path("CLIENT_CERT"),
                 client_key: path("CLIENT_KEY"),

@@ -75,6 +75,8 @@ pub struct Session<'s> {
     namespace: &'s str,
     wrap_ttl: Option<Duration>,
     address: &'s str,
+    certificates: Vec<Vec<u8>>,
+    headers: Vec<(String, String)>,
 }
 
 impl TestServer {
@@ -163,6 +165,8 @@ impl TestServer {
             namespace: "",
             wrap_ttl: None,
             address: "127.0.0.1",
+            certificates: Vec::new(),
+            headers: Vec::new(),
         }
     }
 }
@@ -183,6 +187,20 @@ impl<'s> Session<'s> {
     #[must_use]
     pub fn from_address(mut self, address: &'s str) -> Self {
         self.address = address;
+        self
+    }
+
+    /// Over a connection with a client certificate: the chain in DER, leaf first.
+    #[must_use]
+    pub fn with_certificates(mut self, chain: Vec<Vec<u8>>) -> Self {
+        self.certificates = chain;
+        self
+    }
+
+    /// With a header more, by its name in small letters.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -264,8 +282,12 @@ impl<'s> Session<'s> {
             body: Body(body),
             token: self.token.as_deref().map(SecretString::from),
             wrap_ttl: self.wrap_ttl,
-            client: Client { address: self.address.parse().ok(), port: 40_000, certificates: Vec::new() },
-            headers: Vec::new(),
+            client: Client {
+                address: self.address.parse().ok(),
+                port: 40_000,
+                certificates: self.certificates.clone(),
+            },
+            headers: self.headers.clone(),
         };
         pollster::block_on(self.server.kernel.clone().handle(request))
     }

@@ -1,14 +1,28 @@
 //! Auth methods.
 
 mod approle;
+mod cert;
 mod github;
+mod glob;
+mod jws;
+mod jwt;
+mod kubernetes;
 mod token_parameters;
 mod userpass;
+mod web;
 
 use strongroom_kernel::{Backend, Call};
 
 pub(crate) fn all() -> Vec<&'static Backend> {
-    vec![&approle::BACKEND, &github::BACKEND, &userpass::BACKEND]
+    vec![
+        &approle::BACKEND,
+        &cert::BACKEND,
+        &github::BACKEND,
+        &jwt::JWT,
+        &jwt::OIDC,
+        &kubernetes::BACKEND,
+        &userpass::BACKEND,
+    ]
 }
 
 /// Whether a call is to the mount's `login`: lockout counts failures there, and nowhere else.

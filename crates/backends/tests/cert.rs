@@ -16,7 +16,7 @@ fn server() -> TestServer {
         );
         let authority =
             json!({"common_name": "Root of clients", "key_type": "ec", "key_bits": 256, "ttl": "8760h"});
-        assert_eq!(root.write(&format!("{mount}/root/generate/internal"), authority).status, 200);
+        assert_eq!(root.write(&[mount, "root", "generate/internal"].join("/"), authority).status, 200);
         let role = json!({
             "allow_any_name": true, "enforce_hostnames": false, "key_type": "ec", "key_bits": 256, "ou": "builders",
             "allowed_uri_sans": "*", "max_ttl": "720h", "cn_validations": "disabled",
@@ -62,19 +62,25 @@ fn holders_of_an_authoritys_certificates_log_in() {
     assert_eq!(root.write("auth/cert/certs/web", role).status, 204);
     let request = json!({"common_name": "build-1", "alt_names": "build-1.example,ann@example.com", "uri_sans": "spiffe://a/b"});
     let (leaf, _, serial) = issue(&server, "pki", request.clone());
-    let answer = login(&server, &[leaf.clone()], "");
+    let answer = login(&server, std::slice::from_ref(&leaf), "");
     let auth = &answer.body["auth"];
     assert_eq!(auth["policies"], json!(["builders", "default"]), "{answer:?}");
     assert_eq!(auth["metadata"]["cert_name"], "web");
     assert_eq!(auth["metadata"]["common_name"], "build-1");
     assert_eq!(auth["metadata"]["serial_number"], serial);
-    assert_eq!(login(&server, &[leaf.clone()], "web").status, 200);
-    refused(&login(&server, &[leaf.clone()], "nobody"), "invalid certificate or no client certificate");
+    assert_eq!(login(&server, std::slice::from_ref(&leaf), "web").status, 200);
+    refused(
+        &login(&server, std::slice::from_ref(&leaf), "nobody"),
+        "invalid certificate or no client certificate",
+    );
     refused(&login(&server, &[], ""), "client certificate must be supplied");
     refused(&login(&server, &[b"not a certificate".to_vec()], ""), "cannot be read");
     // The same names from another authority of the same name are nobody's.
     let (forged, _, _) = issue(&server, "other", request);
-    refused(&login(&server, &[forged.clone()], ""), "invalid certificate or no client certificate");
+    refused(
+        &login(&server, std::slice::from_ref(&forged), ""),
+        "invalid certificate or no client certificate",
+    );
     let own = der(&json!(authority(&server, "other")));
     refused(&login(&server, &[forged, own], ""), "invalid certificate or no client certificate");
     for (bounds, is_let_in) in [
@@ -98,10 +104,10 @@ fn holders_of_an_authoritys_certificates_log_in() {
         let mut role = bound;
         role.as_object_mut().unwrap().extend(bounds.as_object().unwrap().clone());
         assert_eq!(root.write("auth/cert/certs/web", role).status, 204);
-        let answer = login(&server, &[leaf.clone()], "");
+        let answer = login(&server, std::slice::from_ref(&leaf), "");
         assert_eq!(answer.status == 200, is_let_in, "{bounds} {answer:?}");
     }
-    refused(&login(&server, &[leaf.clone()], ""), "no chain matching all constraints");
+    refused(&login(&server, std::slice::from_ref(&leaf), ""), "no chain matching all constraints");
     root.delete("auth/cert/certs/web");
     root.write("auth/cert/certs/web", json!({"certificate": authority(&server, "pki")}));
     server.clock.advance(Duration::from_secs(721 * 3600));
@@ -132,7 +138,7 @@ fn a_certificate_can_be_trusted_itself_and_intermediates_lead_to_an_authority() 
     root.write("other/config/issuers", json!({"default": issuer}));
     let (leaf, _, _) = issue(&server, "other", json!({"common_name": "below"}));
     root.write("auth/cert/certs/own", json!({"certificate": authority(&server, "pki")}));
-    refused(&login(&server, &[leaf.clone()], ""), "invalid certificate or no client certificate");
+    refused(&login(&server, std::slice::from_ref(&leaf), ""), "invalid certificate or no client certificate");
     assert_eq!(login(&server, &[leaf, der(&json!(between))], "").status, 200);
 }
 
@@ -143,12 +149,12 @@ fn revoked_certificates_and_other_holders_are_refused() {
     root.write("auth/cert/certs/web", json!({"certificate": authority(&server, "pki")}));
     let (leaf, _, serial) = issue(&server, "pki", json!({"common_name": "build-1"}));
     let (second, _, _) = issue(&server, "pki", json!({"common_name": "build-2"}));
-    let token = login(&server, &[leaf.clone()], "").token();
+    let token = login(&server, std::slice::from_ref(&leaf), "").token();
     let renew = |chain: &[Vec<u8>]| {
         let session = server.session(Some(&token)).with_certificates(chain.to_vec());
         session.write("auth/token/renew-self", json!({}))
     };
-    assert_eq!(renew(&[leaf.clone()]).status, 200);
+    assert_eq!(renew(std::slice::from_ref(&leaf)).status, 200);
     refused(&renew(&[second.clone()]), "not matching client identity");
     refused(&renew(&[]), "client certificate must be supplied");
     assert_eq!(root.write("auth/cert/config", json!({"disable_binding": true})).status, 204);
@@ -160,8 +166,8 @@ fn revoked_certificates_and_other_holders_are_refused() {
     assert_eq!(root.write("auth/cert/crls/first", json!({"crl": list})).status, 204);
     assert_eq!(root.list("auth/cert/crls").data()["keys"], json!(["first"]));
     assert_eq!(root.read("auth/cert/crls/first").data()["serials"].as_object().unwrap().len(), 1);
-    refused(&login(&server, &[leaf.clone()], ""), "no chain matching all constraints");
-    refused(&renew(&[leaf.clone()]), "no chain matching all constraints");
+    refused(&login(&server, std::slice::from_ref(&leaf), ""), "no chain matching all constraints");
+    refused(&renew(std::slice::from_ref(&leaf)), "no chain matching all constraints");
     assert_eq!(login(&server, &[second], "").status, 200);
     root.delete("auth/cert/crls/first");
     assert_eq!(login(&server, &[leaf], "").status, 200);

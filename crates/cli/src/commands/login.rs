@@ -1,5 +1,7 @@
 //! `login`: credentials to a token, kept in the token file.
 
+mod browser;
+
 use super::clean_path;
 use crate::context::Context;
 use crate::failure::{Doing, Failure, Kind};
@@ -92,8 +94,8 @@ fn authenticate(
             log_in(client, &format!("auth/{mount}/login"), credentials)
         }
         "oidc" if !credentials.contains_key("jwt") => {
-            Err(Failure::usage("logging in through a browser is not supported")
-                .hint("write role=… jwt=@FILE"))
+            let login = browser::Login::parse(&credentials)?;
+            browser::log_in(context, client, mount, &login)
         }
         _ => log_in(client, &format!("auth/{mount}/login"), credentials),
     }

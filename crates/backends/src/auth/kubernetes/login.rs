@@ -145,10 +145,10 @@ fn review(
         "" => local.unwrap_or_else(|| jwt.duplicate()),
         reviewer => SecretString::from(reviewer),
     };
-    let mut spec = json!({ "token": jwt.expose().trim() });
-    if !role.audience.is_empty() {
-        spec["audiences"] = json!([role.audience]);
-    }
+    let spec = match role.audience.as_str() {
+        "" => json!({ "token": jwt.expose().trim() }),
+        audience => json!({ "token": jwt.expose().trim(), "audiences": [audience] }),
+    };
     let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec});
     let body = SecretString::new(body.to_string());
     let headers = vec![

@@ -181,3 +181,15 @@ fn long_lines_full_of_keywords_take_linear_time() {
     let text = "A1".repeat(600_000);
     native(&text, "");
 }
+
+/// All findings of a line were compared with each other: tens of thousands took minutes.
+#[test]
+fn a_line_of_very_many_findings_is_settled() {
+    let mut line = String::new();
+    for number in 0..5_000 {
+        line.push_str(&format!("token=tok_{number:08} "));
+    }
+    let found = scan(Options::native(), &Fragment::whole(line.as_bytes(), "a"));
+    assert_eq!(found.len(), 5_000);
+    assert!(found.iter().all(|finding| finding.contains("tok_") && !finding.contains("generic")));
+}

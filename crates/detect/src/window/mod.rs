@@ -6,6 +6,7 @@
 //! is the same as in a search of the whole text ([`tests`] compare them).
 
 use crate::pattern::Pattern;
+use memchr::memmem::Finder;
 use regex_automata::hybrid::dfa::{Cache, Config, DFA};
 use regex_automata::nfa::thompson::{self, NFA, WhichCaptures};
 use regex_automata::{Anchored, Input};
@@ -23,6 +24,9 @@ const CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
 const TAIL_BYTES_MAX: usize = 256;
 /// Parts of an expression that are looked at for a keyword.
 const PARTS_MAX: usize = 64;
+/// So many texts at most are looked for after a keyword, and none shorter than that.
+const LITERALS_AFTER_MAX: usize = 8;
+const LITERAL_AFTER_MIN: usize = 3;
 
 /// How a rule is searched for.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(crate) struct Around {
     length: Option<usize>,
     /// What matches from the keyword on, and how far before the keyword it begins.
     tail: Option<(DFA, usize)>,
+    /// One of these stands after the keyword in each match; empty: nothing is known.
+    after: Vec<Finder<'static>>,
 }
 
 /// A part of an expression in which the keyword is: what stands before it, at most, and where in the part it begins.
@@ -48,6 +54,7 @@ struct Located {
     before: usize,
     offset: Option<usize>,
     tail: Hir,
+    after: Vec<Vec<u8>>,
 }
 
 impl Plan {
@@ -64,7 +71,13 @@ impl Plan {
         }
         let length = hir.properties().maximum_len().filter(|length| *length <= LENGTH_MAX);
         let tail = located.offset.and_then(|offset| Some((automaton(&located.tail)?, offset)));
-        Plan::Around(Box::new(Around { before: located.before, length, tail }))
+        let after = located
+            .after
+            .iter()
+            .filter(|_| length.is_some())
+            .map(|literal| Finder::new(literal).into_owned())
+            .collect();
+        Plan::Around(Box::new(Around { before: located.before, length, tail, after }))
     }
 }
 
@@ -100,6 +113,14 @@ impl Progress {
         self.from = 0;
         self.spent = 0;
     }
+
+    /// Nothing was found there; in all that is left of the text, if `is_whole`.
+    fn in_vain(&mut self, range: Range<usize>, is_whole: bool) {
+        self.spent = self.spent.saturating_add(range.len());
+        if is_whole {
+            self.from = usize::MAX;
+        }
+    }
 }
 
 impl Around {
@@ -131,6 +152,11 @@ impl Around {
         };
         let end = end.min(limit);
         let is_whole = end == text.len();
+        let window = text.get(start..end).unwrap_or_default();
+        if !self.after.is_empty() && self.after.iter().all(|finder| finder.find(window).is_none()) {
+            progress.in_vain(start..end, is_whole);
+            return None;
+        }
         let regex = pattern.regex()?;
         while let Some(found) = regex.search(&Input::new(text).range(start..end)).map(|found| found.range()) {
             // It contains a keyword that was passed over, and not this one.
@@ -142,13 +168,10 @@ impl Around {
                 progress.from = found.end;
                 return Some(found);
             }
-            progress.spent = progress.spent.saturating_add(end - start);
+            progress.in_vain(start..end, false);
             return None;
         }
-        progress.spent = progress.spent.saturating_add(end - start);
-        if is_whole {
-            progress.from = usize::MAX;
-        }
+        progress.in_vain(start..end, is_whole);
         None
     }
 
@@ -205,7 +228,9 @@ fn locate(hir: &Hir, keywords: &[&[u8]]) -> Option<Located> {
         let tail = folded.get(at..).unwrap_or_default();
         if let Some((extra, offset)) = keyword_in_prefix(tail, keywords) {
             let tail = parts.get(at..).unwrap_or_default().to_vec();
-            return Some(Located { before: before.checked_add(extra)?, offset, tail: Hir::concat(tail) });
+            let after = literals_after(tail.get(1..).unwrap_or_default());
+            let before = before.checked_add(extra)?;
+            return Some(Located { before, offset, tail: Hir::concat(tail), after });
         }
         before = before.checked_add(parts.get(at)?.properties().maximum_len()?)?;
     }
@@ -222,7 +247,28 @@ fn locate_in_branches(branches: &[Hir], keywords: &[&[u8]]) -> Option<Located> {
         before,
         offset,
         tail: Hir::alternation(located.into_iter().map(|branch| branch.tail).collect()),
+        after: Vec::new(),
     })
+}
+
+/// A few texts of which one is in whatever matches these parts, if there are some: they are looked for before an expression that can
+/// reach far is.
+fn literals_after(parts: &[Hir]) -> Vec<Vec<u8>> {
+    for at in 0..parts.len().min(PARTS_MAX) {
+        let mut extractor = Extractor::new();
+        extractor
+            .kind(ExtractKind::Prefix)
+            .limit_class(2)
+            .limit_literal_len(16)
+            .limit_total(LITERALS_AFTER_MAX);
+        let rest = parts.get(at..).unwrap_or_default().iter().take(4).cloned().collect();
+        let prefixes = extractor.extract(&Hir::concat(rest));
+        let Some(literals) = prefixes.literals().filter(|literals| !literals.is_empty()) else { continue };
+        if literals.iter().all(|literal| literal.len() >= LITERAL_AFTER_MIN) {
+            return literals.iter().map(|literal| literal.as_bytes().to_vec()).collect();
+        }
+    }
+    Vec::new()
 }
 
 /// If all that the parts can begin with contains a keyword: how far from the beginning it is at most, and where exactly if it is

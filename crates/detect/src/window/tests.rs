@@ -37,6 +37,20 @@ fn check(source: &str, keywords: &[&str], pieces: &[&str], is_around: bool) {
 }
 
 #[test]
+fn what_must_follow_a_keyword_is_looked_for_first() {
+    let source =
+        r#"\bcurl\b(?:[^\n]|\n ){0,20}?[ \t](?:-u|--user)(?:=|[ \t]{1,5})([^:"'\s]{1,8}:[^\s"'<]{2,9})"#;
+    let pattern = Pattern::new(source).unwrap();
+    let Plan::Around(around) = Plan::new(&pattern, &["curl".to_owned()]) else {
+        panic!("searched as a whole")
+    };
+    assert_eq!(around.after.len(), 4);
+    check(source, &["curl"], &["curl", " ", "-u", "--user", "=", "ab:cde", "\n", "x", "\n ", ":"], true);
+    // What follows may also be the keyword itself.
+    check(r"[a-z]{0,9}\bx(-uu|-vv)key", &["key"], &["x", "-uu", "-vv", "key", "a", " "], true);
+}
+
+#[test]
 fn windows_find_what_a_search_of_the_whole_text_finds() {
     let generic = r#"[\w.-]{0,50}?(?i:[\w.-]{0,50}?(?:access|auth|(?-i:[Aa]pi|API)|key|passw(?:or)?d)(?:[ \t\w.-]{0,20})[\s'"]{0,3})(?:=|>|:{1,3}=|\|\||:|=>|\?=|,)[\x60'"\s=]{0,5}([\w.=-]{4,15})(?:[\x60'"\s;]|\\[nr]|$)"#;
     let pieces = [

@@ -11,11 +11,14 @@ use crate::quotas::Place;
 use crate::request::{Auth, LeaseGrant, LoginGrant, Response};
 use crate::tokens::{self, Children, Created, NewToken, Parent, TokenEntry, TokenKind, TokenRow, TokenType};
 use crate::transaction::Tx;
+use serde_json::{Map, Value};
 use std::time::Duration;
 use strongroom_crypto::token::random_base62;
-use strongroom_secret::{Timestamp, format_duration};
+use strongroom_secret::{SecretString, Timestamp, format_duration};
 
 const LEASE_ID_CHARACTERS: usize = 24;
+const MFA_NEEDED: &str = "A login request was issued that is subject to MFA validation. Please make sure to validate \
+                          the login by sending another request to sys/mfa/validate endpoint.";
 
 /// Makes the token or the lease that an answer asks for.
 pub(crate) fn fulfil(call: &mut Call<'_>, response: &mut Response) -> Result<(), Error> {
@@ -173,8 +176,40 @@ fn log_in(call: &mut Call<'_>, grant: LoginGrant, warnings: &mut Vec<String>) ->
         internal: grant.internal,
         ..tokens::blank(call.namespace.id(), call.path.as_str(), call.now)
     };
+    if let Some(requirement) = identity::mfa::demand(call, &entry)? {
+        warnings.clear();
+        warnings.push(MFA_NEEDED.to_owned());
+        return Ok(held_back(&entry, requirement));
+    }
     let created = make_token(call, NewToken { entry, id: None })?;
     auth_of(call, created)
+}
+
+/// The token of a login that was kept until its second factor came. It lives from now on.
+pub(crate) fn let_in(call: &mut Call<'_>, mut entry: TokenEntry) -> Result<Auth, Error> {
+    entry.created = call.now;
+    entry.expires = Some(call.now.plus(entry.ttl));
+    let created = make_token(call, NewToken { entry, id: None })?;
+    auth_of(call, created)
+}
+
+/// The `auth` part of an answer to a login that has no token yet.
+fn held_back(entry: &TokenEntry, requirement: Value) -> Auth {
+    Auth {
+        client_token: SecretString::new(String::new()),
+        accessor: String::new(),
+        policies: Vec::new(),
+        token_policies: Vec::new(),
+        identity_policies: Vec::new(),
+        metadata: Map::new(),
+        lease_duration: Duration::ZERO,
+        renewable: false,
+        entity_id: entry.entity_id.clone(),
+        token_type: entry.kind.as_str(),
+        orphan: entry.is_orphan(),
+        num_uses: 0,
+        mfa_requirement: Some(requirement),
+    }
 }
 
 /// Makes a token in the call's namespace.
@@ -226,6 +261,7 @@ pub(crate) fn auth_of(call: &mut Call<'_>, created: Created) -> Result<Auth, Err
         token_type: entry.kind.as_str(),
         orphan: entry.is_orphan(),
         num_uses: entry.num_uses,
+        mfa_requirement: None,
     })
 }
 

@@ -191,6 +191,8 @@ pub struct Auth {
     pub token_type: &'static str,
     pub orphan: bool,
     pub num_uses: u64,
+    /// There is no token yet: what the login must show first.
+    pub mfa_requirement: Option<Value>,
 }
 
 /// The `wrap_info` part of an answer.

@@ -57,7 +57,9 @@ pub(crate) fn wrap_if_asked(call: &mut Call<'_>, response: &mut Response) -> Res
     let Some(ttl) = response.wrap_ttl.or(call.request.wrap_ttl).filter(|ttl| !ttl.is_zero()) else {
         return Ok(());
     };
-    let has_content = !matches!(response.data, Data::None) || response.auth.is_some();
+    // A login that waits for its second factor has nothing to wrap yet.
+    let has_token = response.auth.as_ref().is_some_and(|auth| auth.mfa_requirement.is_none());
+    let has_content = !matches!(response.data, Data::None) || has_token;
     if !has_content || response.wrap.is_some() || matches!(response.data, Data::Plain(_) | Data::Bytes { .. })
     {
         return Ok(());
@@ -253,6 +255,7 @@ impl WrappedAuth {
             token_type: if self.is_batch { "batch" } else { "service" },
             orphan: self.orphan,
             num_uses: self.num_uses,
+            mfa_requirement: None,
         }
     }
 }

@@ -374,6 +374,7 @@ fn auth_value(auth: &Auth) -> Value {
         "token_type": auth.token_type,
         "orphan": auth.orphan,
         "num_uses": auth.num_uses,
+        "mfa_requirement": auth.mfa_requirement,
     })
 }
 

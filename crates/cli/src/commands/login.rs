@@ -53,6 +53,7 @@ pub fn run(context: &Context, args: &LoginArgs) -> Result<ExitCode, Failure> {
     let mount = credentials.get("mount").and_then(Value::as_str).or(args.path.as_deref()).unwrap_or(method);
     let mount = clean_path(mount).to_owned();
     let response = authenticate(context, &mut client, method, &mount, credentials).map_err(refused)?;
+    let response = second_factor(context, &client, response)?;
     let response = open_wrapping(&mut client, response, args)?;
     finish(context, args, &response)
 }
@@ -137,6 +138,34 @@ fn with_token(
         ..Auth::default()
     };
     Ok(Response { auth: Some(auth), ..Response::default() })
+}
+
+/// A login that needs a second factor is finished with codes from the terminal; without one it is shown as it is.
+fn second_factor(context: &Context, client: &Client, response: Response) -> Result<Response, Failure> {
+    let Some(requirement) = response.auth.as_ref().and_then(|auth| auth.mfa_requirement.as_ref()) else {
+        return Ok(response);
+    };
+    if !context.may_ask() {
+        return Ok(response);
+    }
+    let mut payload = Map::new();
+    let constraints = requirement.get("mfa_constraints").and_then(Value::as_object);
+    for (name, constraint) in constraints.into_iter().flatten() {
+        let methods = constraint.get("any").and_then(Value::as_array);
+        let method = methods.into_iter().flatten().next();
+        let text = |field: &str| method.and_then(|method| method.get(field)).and_then(Value::as_str);
+        let id = text("id").ok_or_else(|| Failure::other(format!("the rule {name:?} has no method left")))?;
+        if payload.contains_key(id) {
+            continue;
+        }
+        let shown = text("name").filter(|name| !name.is_empty()).unwrap_or(id).to_owned();
+        let code = ask(context, &format!("Code of {shown} (will be hidden): "), "code")?;
+        payload.insert(id.to_owned(), Value::from(vec![code.expose().to_owned()]));
+    }
+    let id = requirement.get("mfa_request_id").cloned().unwrap_or_default();
+    let body = serde_json::json!({ "mfa_request_id": id, "mfa_payload": payload });
+    let validated = client.write("sys/mfa/validate", &body).map_err(|error| refused(error.into()))?;
+    validated.ok_or_else(|| Failure::other("the server answered without a token"))
 }
 
 /// A wrapped token is opened if it is to be stored.

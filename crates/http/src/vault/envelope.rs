@@ -60,7 +60,7 @@ struct AuthText<'a> {
     entity_id: &'a str,
     token_type: &'a str,
     orphan: bool,
-    mfa_requirement: (),
+    mfa_requirement: Option<&'a Value>,
     num_uses: u64,
 }
 
@@ -89,7 +89,7 @@ impl<'a> From<&'a Auth> for AuthText<'a> {
             entity_id: &auth.entity_id,
             token_type: auth.token_type,
             orphan: auth.orphan,
-            mfa_requirement: (),
+            mfa_requirement: auth.mfa_requirement.as_ref(),
             num_uses: auth.num_uses,
         }
     }
@@ -238,6 +238,7 @@ mod tests {
             token_type: "service",
             orphan: true,
             num_uses: 3,
+            mfa_requirement: None,
         };
         let wrap = WrapInfo {
             token: SecretString::from("hvs.not-a-real-wrap"),

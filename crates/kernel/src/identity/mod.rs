@@ -4,6 +4,7 @@
 mod aliases;
 mod entities;
 mod groups;
+pub(crate) mod mfa;
 mod oidc;
 mod shown;
 mod store;
@@ -25,7 +26,8 @@ use strongroom_secret::{Entropy, Timestamp};
 const GROUPS_MAX: usize = 4096;
 
 /// The tables of the backend at `identity/`.
-pub(crate) const TABLES: &[&[Route]] = &[entities::ROUTES, aliases::ROUTES, groups::ROUTES, oidc::ROUTES];
+pub(crate) const TABLES: &[&[Route]] =
+    &[entities::ROUTES, aliases::ROUTES, groups::ROUTES, mfa::ROUTES, oidc::ROUTES];
 
 /// What a request needs to know of its caller's entity.
 #[derive(Debug, Clone, Default)]

@@ -301,6 +301,7 @@ pub(super) fn delete_entity(tx: &mut Tx<'_>, record: &EntityRecord) -> Result<()
     tx.delete(&key)?;
     let key = named(tx, record.namespace, ENTITIES, &record.id);
     tx.delete(&key)?;
+    super::mfa::forget_entity(tx, record.namespace, &record.id)?;
     tx.after_commit(Effect::Identity);
     Ok(())
 }

@@ -11,6 +11,7 @@ mod internal_ui;
 mod keys;
 mod leases;
 mod metrics;
+mod mfa;
 mod mount_config;
 mod mounts;
 mod namespaces;
@@ -68,6 +69,7 @@ const TABLES: &[&[Route]] = &[
     leases::ROUTES,
     mounts::ROUTES,
     metrics::ROUTES,
+    mfa::ROUTES,
     namespaces::ROUTES,
     openapi::ROUTES,
     outbox::ROUTES,

@@ -9,8 +9,6 @@ use super::error::Error;
 use super::forest;
 use super::history::History;
 use super::objects;
-use super::oid::ObjectId;
-use super::pack::Kind;
 use super::paths::PathFilter;
 use super::ranges::{self, Period};
 use super::refs::Reference;
@@ -19,6 +17,8 @@ use super::revisions::Tips;
 use super::sightings::SecretKey;
 use super::staging::{self, StagedFile, StagedKind};
 use crate::located::{Commit, Located, Origin, Sink, SkipReason, Statistics};
+use gix_hash::ObjectId;
+use gix_object::Kind;
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
@@ -91,7 +91,7 @@ impl Reporter<'_, '_> {
 
     fn links(&mut self, number: Number) -> Option<(objects::Links, Arc<Vec<u8>>)> {
         let (_, content) = self.history.database.load(number, self.reader).ok()?;
-        Some((objects::links(&content)?, content))
+        Some((objects::links(&content, self.history.database.hash)?, content))
     }
 
     pub(crate) fn tree_of(&mut self, commit: &ObjectId) -> Option<ObjectId> {
@@ -380,13 +380,14 @@ pub(crate) fn pushed(lines: &str, push: Push, references: &[Reference]) -> Resul
             (Push::Incoming, [old, new, _]) | (Push::Outgoing, [_, new, _, old]) => (*old, *new),
             _ => return Err(Error::HookLine { line: number }),
         };
-        let id = |text: &str| ObjectId::from_hex(text.as_bytes()).ok_or(Error::HookLine { line: number });
+        let id =
+            |text: &str| ObjectId::from_hex(text.as_bytes()).map_err(|_| Error::HookLine { line: number });
         let (old, new) = (id(old)?, id(new)?);
         // A reference that is deleted brings nothing.
-        if !new.is_zero() {
+        if !new.is_null() {
             tips.included.push(new);
         }
-        if !old.is_zero() {
+        if !old.is_null() {
             tips.excluded.push(old);
         }
     }

@@ -1,8 +1,8 @@
 use super::database::{Database, Number, Reader};
 use super::objects::{self, Links};
-use super::oid::ObjectId;
-use super::pack::Kind;
 use crate::located::{SkipReason, Statistics, Watch};
+use gix_hash::ObjectId;
+use gix_object::Kind;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
@@ -149,7 +149,7 @@ impl Source<'_> {
             };
             match self.database.load(number, self.reader) {
                 Ok((Kind::Commit, _)) => return Some(number),
-                Ok((Kind::Tag, content)) => id = objects::tagged(&content)?,
+                Ok((Kind::Tag, content)) => id = objects::tagged(&content, self.database.hash)?,
                 Ok((kind, _)) => {
                     bare.push((kind, id));
                     return None;
@@ -172,7 +172,7 @@ impl Source<'_> {
         let name = |database: &Database| database.id(number).map(|id| id.to_string()).unwrap_or_default();
         match self.database.load(number, self.reader) {
             Ok((Kind::Commit, content)) => {
-                let links = objects::links(&content);
+                let links = objects::links(&content, self.database.hash);
                 if links.is_none() {
                     statistics.skip(name(self.database), SkipReason::Corrupt, "a commit without a tree");
                 }

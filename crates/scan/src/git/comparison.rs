@@ -3,11 +3,11 @@
 use super::database::{Database, Reader};
 use super::forest;
 use super::objects::{self, EntryKind};
-use super::oid::ObjectId;
-use super::pack::Kind;
 use super::paths::PathFilter;
 use super::trees::join;
 use crate::located::{SkipReason, Statistics};
+use gix_hash::ObjectId;
+use gix_object::Kind;
 use std::collections::BTreeMap;
 
 /// A file that is new, or other than in each parent.

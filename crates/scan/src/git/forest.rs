@@ -1,9 +1,10 @@
 //! The entries of a pack as trees of versions: each root is whole, each branch a delta to what it grows on.
 
 use super::error::ObjectError;
-use super::pack::{Form, Kind, Pack, unreadable};
+use super::pack::{Form, Pack, unreadable};
 use super::stored::Piece;
 use crate::located::{SkipReason, Statistics};
+use gix_object::Kind;
 
 pub(crate) const NONE: u32 = u32::MAX;
 

@@ -8,9 +8,7 @@ use super::incremental::{LookedAt, Memory};
 use super::look::Eye;
 use super::loose;
 use super::objects;
-use super::oid::ObjectId;
 use super::options::{GitOptions, Unreachable};
-use super::pack::Kind;
 use super::paths::PathFilter;
 use super::repository::Repository;
 use super::revisions::Tips;
@@ -18,6 +16,8 @@ use super::sightings::{Introductions, SecretKey, Sightings};
 use super::trees::{Trees, tells_by_name};
 use super::versions::Walk;
 use crate::located::{SkipReason, Statistics, Watch};
+use gix_hash::ObjectId;
+use gix_object::Kind;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::path::Path;
@@ -103,7 +103,7 @@ impl History<'_> {
         let mut reader = Reader::new(self.options.blob_bytes_max);
         let mut eye = Eye::new(self.database, self.detector, &self.options.content, self.watch, &over);
         for hex in holders {
-            let Some(number) = ObjectId::from_hex(hex.as_bytes()).and_then(|id| self.database.find(&id))
+            let Some(number) = ObjectId::from_hex(hex.as_bytes()).ok().and_then(|id| self.database.find(&id))
             else {
                 continue;
             };

@@ -4,9 +4,9 @@
 use super::commits::Reach;
 use super::error::Error;
 use super::history::{Attribution, History};
-use super::oid::ObjectId;
 use super::pack::Pack;
 use super::refs::Reference;
+use gix_hash::ObjectId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;

@@ -1,8 +1,9 @@
 use super::error::ObjectError;
 use super::inflate::Inflater;
-use super::oid::{HashKind, ObjectId};
-use super::pack::{Kind, unreadable};
+use super::pack::unreadable;
 use crate::located::{SkipReason, Statistics};
+use gix_hash::{Kind as HashKind, ObjectId};
+use gix_object::{Kind, decode::loose_header};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -42,10 +43,8 @@ pub(crate) fn list(
         };
         for entry in entries.flatten() {
             let hex = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            let id = ObjectId::from_hex(hex.as_bytes());
-            found.extend(
-                id.filter(|id| id.as_bytes().len() == hash.length()).map(|id| Loose { id, folder: number }),
-            );
+            let id = ObjectId::from_hex(hex.as_bytes()).ok().filter(|id| id.kind() == hash);
+            found.extend(id.map(|id| Loose { id, folder: number }));
         }
     }
 }
@@ -124,18 +123,10 @@ pub(crate) fn open<'a>(
     let mut start = Vec::new();
     opened.read_up_to(HEADER_BYTES_MAX, &mut start)?;
     let no_header = ObjectError::Corrupt("it does not begin with a kind and a size");
-    let end = start.iter().position(|byte| *byte == 0).ok_or(no_header.clone())?;
-    let header = start.get(..end).unwrap_or_default();
-    let (kind, size) = parse_header(header).ok_or(no_header)?;
-    opened.first = start.split_off(end + 1);
+    let (kind, size, end) = loose_header(&start).map_err(|_| no_header)?;
+    opened.first = start.split_off(end);
     (opened.kind, opened.size) = (kind, size);
     Ok(opened)
-}
-
-fn parse_header(header: &[u8]) -> Option<(Kind, u64)> {
-    let text = std::str::from_utf8(header).ok()?;
-    let (kind, size) = text.split_once(' ')?;
-    Some((Kind::named(kind.as_bytes())?, size.parse().ok()?))
 }
 
 impl Opened<'_> {

@@ -16,7 +16,6 @@ mod link;
 mod look;
 mod loose;
 mod objects;
-mod oid;
 mod options;
 mod pack;
 mod pack_index;
@@ -37,9 +36,9 @@ mod trees;
 mod versions;
 
 pub use error::Error;
+pub use gix_hash::{Kind as HashKind, ObjectId};
 pub use incremental::Incremental;
 pub use link::WebAddress;
-pub use oid::{HashKind, ObjectId};
 pub use options::{GitOptions, Submodules, Unreachable, Verification};
 pub use patches::{Patches, scan_patches};
 pub use paths::PathFilter;

@@ -1,39 +1,10 @@
 use super::error::ObjectError;
-use super::oid::{HashKind, ObjectId};
 use super::pack_index::PackIndex;
 use super::stored::{Piece, Stored};
+use gix_hash::{Kind as HashKind, ObjectId};
+use gix_object::Kind;
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// What an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Commit,
-    Tree,
-    Blob,
-    Tag,
-}
-
-impl Kind {
-    pub(crate) fn named(name: &[u8]) -> Option<Self> {
-        match name {
-            b"commit" => Some(Self::Commit),
-            b"tree" => Some(Self::Tree),
-            b"blob" => Some(Self::Blob),
-            b"tag" => Some(Self::Tag),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Commit => "commit",
-            Self::Tree => "tree",
-            Self::Blob => "blob",
-            Self::Tag => "tag",
-        }
-    }
-}
 
 /// How an entry of a pack holds its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,15 +60,15 @@ impl Pack {
 
     /// Where the entries end and the checksum begins.
     pub(crate) fn end(&self) -> u64 {
-        self.bytes.length().saturating_sub(self.hash.length() as u64)
+        self.bytes.length().saturating_sub(self.hash.len_in_bytes() as u64)
     }
 
     /// The checksum at its end, by which a pack is known again.
     pub(crate) fn checksum(&self) -> io::Result<ObjectId> {
         let mut bytes = [0; 32];
-        let target = bytes.get_mut(..self.hash.length()).unwrap_or_default();
+        let target = bytes.get_mut(..self.hash.len_in_bytes()).unwrap_or_default();
         self.bytes.exactly(self.end(), target)?;
-        ObjectId::from_bytes(target).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        ObjectId::try_from(&*target).map_err(|_| io::ErrorKind::InvalidData.into())
     }
 
     pub(crate) fn header(&self, offset: u64, piece: &mut Piece) -> Result<Header, ObjectError> {
@@ -156,9 +127,9 @@ pub(crate) fn header(bytes: &[u8], offset: u64, hash: HashKind) -> Option<Header
             Form::DeltaAt(offset.checked_sub(distance).filter(|base| *base >= 12 && *base < offset)?)
         }
         7 => {
-            let (id, after) = rest.split_at_checked(hash.length())?;
+            let (id, after) = rest.split_at_checked(hash.len_in_bytes())?;
             rest = after;
-            Form::DeltaOf(ObjectId::from_bytes(id)?)
+            Form::DeltaOf(ObjectId::try_from(id).ok()?)
         }
         _ => return None,
     };

@@ -1,5 +1,5 @@
-use super::oid::{HashKind, ObjectId};
 use super::stored::Stored;
+use gix_hash::{Kind as HashKind, ObjectId};
 use std::io;
 use std::path::Path;
 
@@ -51,7 +51,7 @@ impl PackIndex {
             return Err(PackIndexError::Damaged("its first table does not grow"));
         }
         let index = Self { table, version, fanout, hash };
-        let length = hash.length() as u64;
+        let length = hash.len_in_bytes() as u64;
         let each = if version == Version::Two { length + 8 } else { length + 4 };
         let least = at + FANOUT_BYTES + u64::from(index.count()) * each + 2 * length;
         if index.table.length() < least {
@@ -66,14 +66,14 @@ impl PackIndex {
 
     pub(crate) fn id(&self, position: u32) -> io::Result<ObjectId> {
         let mut bytes = [0; 32];
-        let target = bytes.get_mut(..self.hash.length()).unwrap_or_default();
+        let target = bytes.get_mut(..self.hash.len_in_bytes()).unwrap_or_default();
         self.table.exactly(self.id_at(position), target)?;
-        ObjectId::from_bytes(target).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        ObjectId::try_from(&*target).map_err(|_| io::ErrorKind::InvalidData.into())
     }
 
     pub(crate) fn offset(&self, position: u32) -> io::Result<u64> {
         let mut bytes = [0; 4];
-        let (length, count) = (self.hash.length() as u64, u64::from(self.count()));
+        let (length, count) = (self.hash.len_in_bytes() as u64, u64::from(self.count()));
         let at = match self.version {
             Version::One => FANOUT_BYTES + u64::from(position) * (length + 4),
             Version::Two => 8 + FANOUT_BYTES + count * (length + 4) + u64::from(position) * 4,
@@ -105,8 +105,8 @@ impl PackIndex {
 
     /// The positions of all ids that begin with these hex digits; at most `most` of them.
     pub(crate) fn starting_with(&self, prefix: &str, most: usize) -> io::Result<Vec<ObjectId>> {
-        let padded = format!("{prefix:0<width$}", width = self.hash.length() * 2);
-        let Some(least) = ObjectId::from_hex(padded.as_bytes()) else { return Ok(Vec::new()) };
+        let padded = format!("{prefix:0<width$}", width = self.hash.len_in_bytes() * 2);
+        let Ok(least) = ObjectId::from_hex(padded.as_bytes()) else { return Ok(Vec::new()) };
         let (mut low, mut high) = self.range(least.first_byte());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -131,7 +131,7 @@ impl PackIndex {
     }
 
     fn id_at(&self, position: u32) -> u64 {
-        let length = self.hash.length() as u64;
+        let length = self.hash.len_in_bytes() as u64;
         match self.version {
             Version::One => FANOUT_BYTES + u64::from(position) * (length + 4) + 4,
             Version::Two => 8 + FANOUT_BYTES + u64::from(position) * length,

@@ -3,9 +3,9 @@
 use super::commits::{CommitNode, Commits, Reach, Source};
 use super::database::Number;
 use super::objects::Links;
-use super::oid::ObjectId;
 use super::revisions::Tips;
 use crate::located::Statistics;
+use gix_hash::ObjectId;
 use std::collections::{BinaryHeap, HashMap};
 
 /// Which commits, by their committer's time.

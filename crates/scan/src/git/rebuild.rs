@@ -3,11 +3,11 @@
 use super::database::{Database, Reader};
 use super::error::ObjectError;
 use super::inflate::Inflater;
-use super::oid::{HashKind, ObjectId};
-use super::pack::{Kind, Pack};
+use super::pack::Pack;
 use super::pack_index::{PackIndex, PackIndexError};
 use super::stored::{Piece, Stored};
-use std::io::Write;
+use gix_hash::{Kind as HashKind, ObjectId};
+use gix_object::compute_hash;
 
 /// Larger objects are left out of the new index: their ids cannot be computed without holding them.
 const OBJECT_BYTES_MAX: u64 = 64 << 20;
@@ -25,7 +25,9 @@ pub(crate) fn rebuild(pack: &mut Pack, declared: u32) -> Result<u32, PackIndexEr
         let mut left = Vec::new();
         for offset in waiting {
             match database.load_packed(pack, offset, &mut reader) {
-                Ok((kind, content)) => found.extend(id_of(pack.hash, kind, &content).map(|id| (id, offset))),
+                Ok((kind, content)) => {
+                    found.extend(compute_hash(pack.hash, kind, &content).map(|id| (id, offset)))
+                }
                 Err(ObjectError::Missing) => left.push(offset),
                 Err(_) => {}
             }
@@ -83,22 +85,6 @@ fn end_of(
     }
 }
 
-/// An object's name: the hash of its kind, its size and its content.
-pub(crate) fn id_of(hash: HashKind, kind: Kind, content: &[u8]) -> Option<ObjectId> {
-    let mut header = Vec::with_capacity(32);
-    write!(header, "{} {}\0", kind.name(), content.len()).ok()?;
-    match hash {
-        HashKind::Sha1 => {
-            use sha1::{Digest, Sha1};
-            ObjectId::from_bytes(&Sha1::new().chain_update(&header).chain_update(content).finalize())
-        }
-        HashKind::Sha256 => {
-            use sha2::{Digest, Sha256};
-            ObjectId::from_bytes(&Sha256::new().chain_update(&header).chain_update(content).finalize())
-        }
-    }
-}
-
 /// An index of version 2 in memory, without checksums.
 pub(crate) fn table(found: &mut Vec<(ObjectId, u64)>, hash: HashKind) -> Result<PackIndex, PackIndexError> {
     found.sort_unstable();
@@ -120,7 +106,7 @@ pub(crate) fn table(found: &mut Vec<(ObjectId, u64)>, hash: HashKind) -> Result<
         bytes.extend(entry.to_be_bytes());
     }
     large.iter().for_each(|offset| bytes.extend(offset.to_be_bytes()));
-    bytes.resize(bytes.len() + 2 * hash.length(), 0);
+    bytes.resize(bytes.len() + 2 * hash.len_in_bytes(), 0);
     PackIndex::new(Stored::Memory(bytes), hash)
 }
 

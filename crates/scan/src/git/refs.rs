@@ -1,6 +1,6 @@
-use super::oid::ObjectId;
 use super::repository::{Repository, small_file};
 use crate::located::{SkipReason, Statistics};
+use gix_hash::ObjectId;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -81,7 +81,7 @@ pub(crate) fn remembered(repository: &Repository, statistics: &mut Statistics) -
     }
     found.sort_unstable();
     found.dedup();
-    found.retain(|id| !id.is_zero());
+    found.retain(|id| !id.is_null());
     found
 }
 
@@ -153,7 +153,7 @@ fn packed_lines(text: &[u8]) -> Vec<Reference> {
         let space = line.iter().position(|byte| *byte == b' ')?;
         let (id, name) = line.split_at_checked(space)?;
         let name = String::from_utf8_lossy(name.get(1..)?).trim().to_owned();
-        Some(Reference { name, id: ObjectId::from_hex(id)? })
+        Some(Reference { name, id: ObjectId::from_hex(id).ok()? })
     });
     parsed.take(REFERENCES_MAX).collect()
 }
@@ -176,7 +176,7 @@ fn resolve(common: &Path, path: &Path, references: &[Reference], depth: usize) -
 /// The id that a line begins with.
 fn leading_id(line: &[u8]) -> Option<ObjectId> {
     let end = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
-    ObjectId::from_hex(line.get(..end)?)
+    ObjectId::from_hex(line.get(..end)?).ok()
 }
 
 fn gather_reflogs(folder: &Path, depth: usize, found: &mut Vec<ObjectId>, statistics: &mut Statistics) {

@@ -7,11 +7,11 @@ use super::incremental::Place;
 use super::link::WebAddress;
 use super::look::Class;
 use super::objects;
-use super::oid::ObjectId;
-use super::pack::Kind;
 use super::sightings::SecretKey;
 use crate::content::{Inspector, Opened};
 use crate::located::{Commit, Located, Origin, Sink, Statistics};
+use gix_hash::ObjectId;
+use gix_object::Kind;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -97,7 +97,7 @@ impl<'a, 'b> Reporter<'a, 'b> {
 
     /// Hands over once more what was reported before.
     pub(crate) fn report_places(&mut self, places: &[Place], sink: Sink<'_>) -> ControlFlow<()> {
-        let number = |hex: &str| self.history.database.find(&ObjectId::from_hex(hex.as_bytes())?);
+        let number = |hex: &str| self.history.database.find(&ObjectId::from_hex(hex.as_bytes()).ok()?);
         let mut groups: Vec<Group> = Vec::new();
         let mut last: Option<&Place> = None;
         for place in places {

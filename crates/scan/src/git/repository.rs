@@ -1,6 +1,6 @@
 use super::error::Error;
-use super::oid::{HashKind, ObjectId};
 use crate::located::{SkipReason, Statistics};
+use gix_hash::{Kind as HashKind, ObjectId};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -90,7 +90,8 @@ impl Repository {
             gather_object_dirs(alternate, 0, &mut object_dirs, statistics);
         }
         let shallow = small_file(&common_dir.join("shallow")).unwrap_or_default();
-        let shallow = shallow.split(|byte| *byte == b'\n').filter_map(ObjectId::from_hex).collect();
+        let shallow =
+            shallow.split(|byte| *byte == b'\n').filter_map(|hex| ObjectId::from_hex(hex).ok()).collect();
         let work_tree = work_tree.filter(|_| !settings.bare);
         Ok(Self {
             git_dir,

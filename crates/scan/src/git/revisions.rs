@@ -2,9 +2,9 @@ use super::database::{Database, Reader};
 use super::error::Error;
 use super::history::History;
 use super::objects;
-use super::oid::ObjectId;
-use super::pack::Kind;
 use super::refs::{self, Reference};
+use gix_hash::ObjectId;
+use gix_object::Kind;
 
 /// Which commits are meant: all that come before `included`, but not those that come before `excluded`.
 #[derive(Debug, Default)]
@@ -127,8 +127,10 @@ impl Names<'_> {
         let mut id = id;
         for _ in 0..TAGS_DEPTH_MAX {
             match self.database.load_id(&id, self.reader).ok()? {
-                (Kind::Commit, content) => return Some((id, objects::links(&content)?.parents)),
-                (Kind::Tag, content) => id = objects::tagged(&content)?,
+                (Kind::Commit, content) => {
+                    return Some((id, objects::links(&content, self.database.hash)?.parents));
+                }
+                (Kind::Tag, content) => id = objects::tagged(&content, self.database.hash)?,
                 _ => return None,
             }
         }

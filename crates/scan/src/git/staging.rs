@@ -1,6 +1,6 @@
 //! git's index, the list of what is staged (gitformat-index(5), versions 2 to 4).
 
-use super::oid::{HashKind, ObjectId};
+use gix_hash::{Kind as HashKind, ObjectId};
 
 /// A staged file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub fn parse(bytes: &[u8], hash: HashKind) -> Result<Vec<StagedFile>, IndexError
         rest = after;
         files.extend(entry);
     }
-    let extensions = rest.get(..rest.len().saturating_sub(hash.length())).unwrap_or_default();
+    let extensions = rest.get(..rest.len().saturating_sub(hash.len_in_bytes())).unwrap_or_default();
     if is_split(extensions) {
         return Err(IndexError::Split);
     }
@@ -69,8 +69,8 @@ fn entry<'a>(
     const STAT_BYTES: usize = 40;
     let number = |at: usize| bytes.get(at..at + 4)?.first_chunk().map(|four| u32::from_be_bytes(*four));
     let (modified, mode, size) = ((number(8)?, number(12)?), number(24)?, number(36)?);
-    let after_id = STAT_BYTES + hash.length();
-    let blob = ObjectId::from_bytes(bytes.get(STAT_BYTES..after_id)?)?;
+    let after_id = STAT_BYTES + hash.len_in_bytes();
+    let blob = ObjectId::try_from(bytes.get(STAT_BYTES..after_id)?).ok()?;
     let flags = u16::from_be_bytes(*bytes.get(after_id..)?.first_chunk()?);
     let extended = version >= 3 && flags & 0x4000 != 0;
     let more = if extended { u16::from_be_bytes(*bytes.get(after_id + 2..)?.first_chunk()?) } else { 0 };

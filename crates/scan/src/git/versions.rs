@@ -7,9 +7,9 @@ use super::forest::{self, Forest, NONE, Node};
 use super::look::{Class, Eye};
 use super::objects;
 use super::options::Verification;
-use super::pack::{Form, Kind, Pack};
-use super::rebuild;
+use super::pack::{Form, Pack};
 use super::sightings::SecretKey;
+use gix_object::{Kind, compute_hash};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -241,7 +241,7 @@ impl Walker<'_, '_, '_> {
             return;
         }
         let pack = self.walk.pack;
-        if rebuild::id_of(pack.hash, node.kind, content) != pack.index.id(node.position).ok() {
+        if compute_hash(pack.hash, node.kind, content).ok() != pack.index.id(node.position).ok() {
             let error = ObjectError::Corrupt("its content is not what its id says");
             self.eye.skip(forest::name(pack, node.position), &error);
         }

@@ -98,6 +98,9 @@ pub(crate) fn remove_namespace(
         if removal == Removal::Waiting || outbox::has_intents_of(tx, namespace.id(), None)? {
             return Ok(Removal::Waiting);
         }
+        if rotation::forget_namespace(tx, namespace.id(), BATCH_ENTRIES)? > 0 {
+            return Ok(Removal::More);
+        }
         let space = tx.namespace_space(namespace.id());
         match tx.delete_entries(&space, BATCH_ENTRIES)? {
             BATCH_ENTRIES.. => Ok(Removal::More),

@@ -182,3 +182,23 @@ fn namespaces_have_plans_of_their_own() {
     scene.pass(Duration::from_secs(3600));
     assert_ne!(team().read("secret/data/k").data()["data"]["value"], "one");
 }
+
+#[test]
+fn a_namespace_that_is_removed_leaves_no_paused_plan_behind() {
+    let scene = Scene::new();
+    scene.server.root().write("sys/namespaces/team", json!({}));
+    let team = || scene.server.root().in_namespace("team");
+    team().write("sys/mounts/secret", json!({"type": "kv", "options": {"version": "2"}}));
+    team().write("secret/data/k", json!({"data": {"value": "one"}}));
+    let plan = json!({"generate": "command name=make", "every": "1h", "pause_after": 1, "attempts": 1});
+    assert_eq!(team().write("sys/rotation/plans/secret/k", plan).status, 200);
+    scene.world.answers.lock().unwrap().insert("generate".to_owned(), Err("it died".to_owned()));
+    scene.pass(Duration::from_secs(3600));
+    let paused = || scene.server.root().read("sys/health").data().get("rotations_paused").cloned();
+    assert_eq!(paused(), Some(json!(1)));
+    scene.server.root().delete("sys/namespaces/team");
+    for _ in 0..20 {
+        scene.work();
+    }
+    assert_eq!(paused(), None);
+}

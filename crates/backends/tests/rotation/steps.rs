@@ -128,6 +128,14 @@ fn one_of_two_operators_wins() {
     let (status, text) = scene.rotate().refusal();
     assert_eq!(status, 412);
     assert!(text.contains("is under way, begun by root at") && text.contains("one at a time"), "{text}");
+    scene.work();
+    // Eight at the same moment.
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| scene.rotate().status)).collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
+    assert_eq!(answers.iter().filter(|status| **status == 412).count(), 7, "{answers:?}");
     // A second node over the same store.
     let other = scene.server.restarted(|_| ());
     let answer = other.root().write(&format!("sys/rotation/rotate/{SECRET}"), json!({}));
@@ -225,6 +233,7 @@ fn a_secret_that_was_deleted_is_not_brought_back() {
         scene.work();
     }
     assert!(scene.server.root().list("sys/rotation/plans").status == 404);
+    assert!(scene.server.root().read("sys/health").data().get("rotations_paused").is_none());
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub use secrets::{Kept, SecretFunctions};
 
 pub(crate) use plugin::{no_notice_files, no_plugins};
 pub(crate) use routes::ROUTES;
-pub(crate) use store::{count_paused, forget_mount};
+pub(crate) use store::{count_paused, forget_mount, forget_namespace};
 
 use crate::kernel::KernelSettings;
 use crate::pool::{Job, Pool};

@@ -122,19 +122,47 @@ pub(super) fn remove(tx: &mut Tx<'_>, place: &Place, plan: &Plan, state: &State)
     Ok(())
 }
 
-/// Removes the plans of a mount that is being removed. Rows of indexes that are left are removed when they are met.
+/// Removes a piece of the plans of a mount that is being removed; says how many rows went. Rows of what is due are removed
+/// when their time comes.
 pub(crate) fn forget_mount(
     tx: &mut Tx<'_>,
     namespace: u64,
     mount: u64,
     limit: usize,
 ) -> Result<usize, Error> {
-    let mut removed = 0;
-    for table in [PLANS, STATES, HISTORY] {
-        let prefix = of_mount(tx, table, namespace, mount);
-        removed += tx.delete_entries(&prefix, limit.saturating_sub(removed).max(1))?;
+    let plans = of_mount(tx, PLANS, namespace, mount);
+    let mut removed = forget_plans(tx, &plans, limit)?;
+    if removed == 0 {
+        for table in [STATES, HISTORY] {
+            let prefix = of_mount(tx, table, namespace, mount);
+            removed += tx.delete_entries(&prefix, limit.saturating_sub(removed).max(1))?;
+        }
     }
     Ok(removed)
+}
+
+/// The same for a namespace, whose other rows go with it.
+pub(crate) fn forget_namespace(tx: &mut Tx<'_>, namespace: u64, limit: usize) -> Result<usize, Error> {
+    let plans = tx.table(kernel_space(namespace), PLANS);
+    forget_plans(tx, &plans, limit)
+}
+
+/// Removes plans with their rows in the indexes.
+fn forget_plans(tx: &mut Tx<'_>, plans: &Key, limit: usize) -> Result<usize, Error> {
+    let mut ids = Vec::new();
+    tx.entries(plans, &mut |_, value| {
+        ids.push(decode::<Plan>(value)?.id);
+        Ok(if ids.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    for id in &ids {
+        for table in [WALL, COUNTED, PAUSED] {
+            let key = index_key(tx, table, id);
+            tx.delete(&key)?;
+        }
+    }
+    // The same ones, for they are met in the same order.
+    tx.delete_entries(plans, ids.len())?;
+    Ok(ids.len())
 }
 
 /// The paths of a mount's plans.

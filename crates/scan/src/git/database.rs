@@ -4,7 +4,7 @@ use super::delta::Delta;
 use super::error::ObjectError;
 use super::inflate::Inflater;
 use super::loose::{self, Loose};
-use super::pack::{Form, Header, Pack, PackError, unreadable};
+use super::pack::{Form, Header, Pack, PackError};
 use super::pack_index::{PackIndex, PackIndexError};
 use super::rebuild;
 use super::repository::Repository;
@@ -122,7 +122,7 @@ impl Database {
 
     pub(crate) fn find(&self, id: &ObjectId) -> Option<Number> {
         for (pack, first) in self.packs.iter().zip(&self.firsts) {
-            if let Ok(Some(position)) = pack.index.find(id) {
+            if let Some(position) = pack.index.find(id) {
                 return Some(first + position);
             }
         }
@@ -142,7 +142,7 @@ impl Database {
 
     pub(crate) fn id(&self, number: Number) -> Option<ObjectId> {
         match self.place(number)? {
-            Place::Packed { pack, position } => self.packs.get(pack)?.index.id(position).ok(),
+            Place::Packed { pack, position } => self.packs.get(pack)?.index.id(position),
             Place::Loose(at) => Some(self.loose.get(at)?.id),
         }
     }
@@ -156,7 +156,7 @@ impl Database {
     pub(crate) fn starting_with(&self, prefix: &str) -> Vec<ObjectId> {
         let mut found = Vec::new();
         for pack in &self.packs {
-            found.extend(pack.index.starting_with(prefix, 2).unwrap_or_default());
+            found.extend(pack.index.starting_with(prefix, 2));
         }
         let loose = self.loose.iter().map(|loose| loose.id);
         found.extend(loose.filter(|id| id.to_string().starts_with(prefix)).take(2));
@@ -175,7 +175,7 @@ impl Database {
         match self.place(number).ok_or(ObjectError::Missing)? {
             Place::Packed { pack, position } => {
                 let pack = self.packs.get(pack).ok_or(ObjectError::Missing)?;
-                let offset = pack.index.offset(position).map_err(unreadable)?;
+                let offset = pack.index.offset(position).ok_or(ObjectError::Missing)?;
                 self.load_packed(pack, offset, reader)
             }
             Place::Loose(at) => {
@@ -200,7 +200,7 @@ impl Database {
         match self.place(number).ok_or(ObjectError::Missing)? {
             Place::Packed { pack, position } => {
                 let pack = self.packs.get(pack).ok_or(ObjectError::Missing)?;
-                let offset = pack.index.offset(position).map_err(unreadable)?;
+                let offset = pack.index.offset(position).ok_or(ObjectError::Missing)?;
                 let header = pack.header(offset, piece)?;
                 if !matches!(header.form, Form::Whole(_)) {
                     return Err(ObjectError::TooLarge(header.size));
@@ -254,8 +254,8 @@ impl Database {
                 }
                 Form::DeltaOf(id) => {
                     chain.push((offset, header));
-                    match pack.index.find(&id).map_err(unreadable)? {
-                        Some(position) => offset = pack.index.offset(position).map_err(unreadable)?,
+                    match pack.index.find(&id) {
+                        Some(position) => offset = pack.index.offset(position).ok_or(ObjectError::Missing)?,
                         None => break self.load_outside(pack, &id, reader)?,
                     }
                 }
@@ -349,7 +349,7 @@ fn open_pack(
         }
     };
     if problem.is_none() && pack.index.count() != declared {
-        problem = Some(PackIndexError::Damaged("it is for another number of objects"));
+        problem = Some(PackIndexError::Damaged("it is for another number of objects".to_owned()));
     }
     let Some(problem) = problem else { return Some(pack) };
     let reason = match &problem {

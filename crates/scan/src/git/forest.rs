@@ -1,7 +1,7 @@
 //! The entries of a pack as trees of versions: each root is whole, each branch a delta to what it grows on.
 
 use super::error::ObjectError;
-use super::pack::{Form, Pack, unreadable};
+use super::pack::{Form, Pack};
 use super::stored::Piece;
 use crate::located::{SkipReason, Statistics};
 use gix_object::Kind;
@@ -66,7 +66,7 @@ impl Order {
         }
         let mut words = Vec::with_capacity(count as usize);
         for position in 0..count {
-            let offset = pack.index.offset(position).map_err(unreadable)?;
+            let offset = pack.index.offset(position).ok_or(ObjectError::Missing)?;
             // An offset outside of the pack is kept for the header to be refused.
             words.push(offset.min(pack.end()) << bits | u64::from(position));
         }
@@ -102,9 +102,9 @@ pub(crate) fn grow(pack: &Pack, wanted: Wanted, statistics: &mut Statistics) -> 
             Ok(header) => match header.form {
                 Form::Whole(kind) => (Some(kind), NONE),
                 Form::DeltaAt(offset) => base_of(order.find(offset), &kinds),
-                Form::DeltaOf(id) => match pack.index.find(&id).map_err(unreadable)? {
+                Form::DeltaOf(id) => match pack.index.find(&id) {
                     Some(position) => {
-                        let offset = pack.index.offset(position).map_err(unreadable)?;
+                        let offset = pack.index.offset(position).ok_or(ObjectError::Missing)?;
                         base_of(order.find(offset), &kinds)
                     }
                     None => (None, OUTSIDE),
@@ -269,9 +269,7 @@ pub(crate) fn reason(error: &ObjectError) -> SkipReason {
 
 /// An object's id, or if that is not known the name of its pack.
 pub(crate) fn name(pack: &Pack, position: u32) -> String {
-    if position < pack.index.count()
-        && let Ok(id) = pack.index.id(position)
-    {
+    if let Some(id) = pack.index.id(position) {
         return id.to_string();
     }
     pack.path.file_name().unwrap_or_default().to_string_lossy().into_owned()

@@ -211,7 +211,7 @@ impl History<'_> {
                 if let Some(id) = packs
                     .get(pack)
                     .filter(|pack| position < pack.index.count())
-                    .and_then(|pack| pack.index.id(position).ok())
+                    .and_then(|pack| pack.index.id(position))
                 {
                     heap.push(Reverse((id, pack, position)));
                 }
@@ -344,7 +344,7 @@ impl History<'_> {
             let Ok(forest) = forest::grow(pack, wanted, &mut Statistics::default()) else { continue };
             let commits = forest.nodes.iter().filter(|node| node.kind == Kind::Commit);
             let unknown = commits.filter(|node| known.find(first + node.position).is_none());
-            left.extend(unknown.filter_map(|node| pack.index.id(node.position).ok()));
+            left.extend(unknown.filter_map(|node| pack.index.id(node.position)));
         }
         let mut reader = Reader::new(0);
         for object in &self.database.loose {

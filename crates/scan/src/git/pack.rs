@@ -1,8 +1,14 @@
+//! Packs. gix-pack reads their first bytes and the headers of their entries; the bytes between are ours, because
+//! `gix_pack::data::File` wants the whole pack as one slice: a mapping of gigabytes that counts as memory of the scan, and
+//! a signal instead of an error if the disk fails. It also wants room for a size that an entry only claims; `Inflater`
+//! compares that with what the pack can hold before anything is reserved.
+
 use super::error::ObjectError;
 use super::pack_index::PackIndex;
 use super::stored::{Piece, Stored};
 use gix_hash::{Kind as HashKind, ObjectId};
 use gix_object::Kind;
+use gix_pack::data;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +33,6 @@ pub(crate) struct Header {
 }
 
 /// A pack and its index.
-#[derive(Debug)]
 pub(crate) struct Pack {
     pub(crate) path: PathBuf,
     pub(crate) index: PackIndex,
@@ -52,10 +57,9 @@ impl Pack {
         let bytes = Stored::open(path, memory)?;
         let mut start = [0; 12];
         bytes.exactly(0, &mut start).map_err(|_| PackError::Damaged("it ends in its first bytes"))?;
-        let [b'P', b'A', b'C', b'K', 0, 0, 0, 2 | 3, rest @ ..] = start else {
-            return Err(PackError::Damaged("it does not begin as a pack of version 2 or 3 does"));
-        };
-        Ok((Self { path: path.to_owned(), index, bytes, hash, number }, u32::from_be_bytes(rest)))
+        let (_, declared) = data::header::decode(&start)
+            .map_err(|_| PackError::Damaged("it does not begin as a pack of version 2 or 3 does"))?;
+        Ok((Self { path: path.to_owned(), index, bytes, hash, number }, declared))
     }
 
     /// Where the entries end and the checksum begins.
@@ -105,49 +109,15 @@ pub(crate) fn unreadable(error: io::Error) -> ObjectError {
 
 /// Reads the header of an entry. `None` if there is none.
 pub(crate) fn header(bytes: &[u8], offset: u64, hash: HashKind) -> Option<Header> {
-    let (&first, mut rest) = bytes.split_first()?;
-    let mut size = u64::from(first & 0x0f);
-    let (mut more, mut shift) = (first & 0x80 != 0, 4);
-    while more {
-        let (&byte, after) = rest.split_first()?;
-        if shift > 57 {
-            return None;
+    let entry = data::Entry::from_bytes(bytes, offset, hash).ok()?;
+    let form = match entry.header {
+        data::entry::Header::OfsDelta { base_distance } => {
+            Form::DeltaAt(entry.checked_base_pack_offset(base_distance)?)
         }
-        size |= u64::from(byte & 0x7f) << shift;
-        (rest, more, shift) = (after, byte & 0x80 != 0, shift + 7);
-    }
-    let form = match (first >> 4) & 7 {
-        1 => Form::Whole(Kind::Commit),
-        2 => Form::Whole(Kind::Tree),
-        3 => Form::Whole(Kind::Blob),
-        4 => Form::Whole(Kind::Tag),
-        6 => {
-            let (distance, after) = distance(rest)?;
-            rest = after;
-            Form::DeltaAt(offset.checked_sub(distance).filter(|base| *base >= 12 && *base < offset)?)
-        }
-        7 => {
-            let (id, after) = rest.split_at_checked(hash.len_in_bytes())?;
-            rest = after;
-            Form::DeltaOf(ObjectId::try_from(id).ok()?)
-        }
-        _ => return None,
+        data::entry::Header::RefDelta { base_id } => Form::DeltaOf(base_id),
+        whole => Form::Whole(whole.as_kind()?),
     };
-    let read = bytes.len().checked_sub(rest.len())?;
-    Some(Header { form, size, data: offset + read as u64 })
-}
-
-/// How far back a base lies: seven bits a byte, the highest first, each continuation adding one.
-fn distance(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let (&first, mut rest) = bytes.split_first()?;
-    let mut value = u64::from(first & 0x7f);
-    let mut more = first & 0x80 != 0;
-    while more {
-        let (&byte, after) = rest.split_first()?;
-        value = value.checked_add(1)?.checked_mul(128)? | u64::from(byte & 0x7f);
-        (rest, more) = (after, byte & 0x80 != 0);
-    }
-    Some((value, rest))
+    Some(Header { form, size: entry.decompressed_size, data: entry.data_offset })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::error::ObjectError;
 use super::inflate::Inflater;
 use super::pack::Pack;
 use super::pack_index::{PackIndex, PackIndexError};
-use super::stored::{Piece, Stored};
+use super::stored::Piece;
 use gix_hash::{Kind as HashKind, ObjectId};
 use gix_object::compute_hash;
 
@@ -107,7 +107,7 @@ pub(crate) fn table(found: &mut Vec<(ObjectId, u64)>, hash: HashKind) -> Result<
     }
     large.iter().for_each(|offset| bytes.extend(offset.to_be_bytes()));
     bytes.resize(bytes.len() + 2 * hash.len_in_bytes(), 0);
-    PackIndex::new(Stored::Memory(bytes), hash)
+    PackIndex::new(bytes, hash)
 }
 
 /// An index of nothing, to begin with.

@@ -241,7 +241,7 @@ impl Walker<'_, '_, '_> {
             return;
         }
         let pack = self.walk.pack;
-        if compute_hash(pack.hash, node.kind, content).ok() != pack.index.id(node.position).ok() {
+        if compute_hash(pack.hash, node.kind, content).ok() != pack.index.id(node.position) {
             let error = ObjectError::Corrupt("its content is not what its id says");
             self.eye.skip(forest::name(pack, node.position), &error);
         }

@@ -1,3 +1,6 @@
+//! Loose objects. gix-odb reads one whole or not at all; blobs larger than what may be held are looked at piece by piece
+//! here, so the reading is ours, and the header of an object gix-object's.
+
 use super::error::ObjectError;
 use super::inflate::Inflater;
 use super::pack::unreadable;

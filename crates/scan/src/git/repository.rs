@@ -164,6 +164,8 @@ fn is_git_dir(folder: &Path) -> bool {
             || folder.join("commondir").is_file())
 }
 
+/// With gix-odb, alternates that are missing or lead in a circle are an error for all of them: here they are named, and the
+/// scan goes on with the others.
 fn gather_object_dirs(folder: &Path, depth: usize, found: &mut Vec<PathBuf>, statistics: &mut Statistics) {
     let known = fs::canonicalize(folder);
     let Ok(folder) = known else {

@@ -1,6 +1,6 @@
 //! Short forms for the constant tables of routes.
 
-use strongroom_kernel::{Field, FieldKind, Handler, Method, Operation, Run};
+use strongroom_kernel::{Field, FieldKind, Handler, Method, Operation, OutwardHandler, Run};
 
 pub(crate) const fn field(name: &'static str, kind: FieldKind, description: &'static str) -> Field {
     Field { name, kind, description }
@@ -39,6 +39,16 @@ pub(crate) const fn heavy_read(handler: Handler, summary: &'static str) -> Metho
 /// A POST or PUT that computes for long.
 pub(crate) const fn heavy_write(handler: Handler, summary: &'static str) -> Method {
     Method { operation: Operation::Write, run: Run::Heavy(handler), summary }
+}
+
+/// A GET that does something outside the store.
+pub(crate) const fn outward_read(handler: OutwardHandler, summary: &'static str) -> Method {
+    Method { operation: Operation::Read, run: Run::Outward(handler), summary }
+}
+
+/// A POST or PUT that does something outside the store.
+pub(crate) const fn outward_write(handler: OutwardHandler, summary: &'static str) -> Method {
+    Method { operation: Operation::Write, run: Run::Outward(handler), summary }
 }
 
 pub(crate) const fn patch(handler: Handler, summary: &'static str) -> Method {

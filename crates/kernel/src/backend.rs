@@ -4,7 +4,7 @@ use crate::call::Call;
 use crate::error::Error;
 use crate::leases::LeaseRecord;
 use crate::mounts::Mount;
-use crate::outbox::{Intent, Outward};
+use crate::outbox::{Chores, Intent, Outward};
 use crate::request::LoginGrant;
 use crate::rotation::{AccountFunctions, SecretFunctions};
 use crate::route::Route;
@@ -59,6 +59,8 @@ pub struct Backend {
     pub upgrade: Option<fn(&mut Tx<'_>, &Mount, Timestamp) -> Result<Tidied, Error>>,
     /// Small regular work (expired secret-ids): a bounded piece of it, and whether there is more.
     pub tidy: Option<fn(&mut Call<'_>) -> Result<Tidied, Error>>,
+    /// What it does outside by itself.
+    pub chores: Option<&'static Chores>,
     /// Accounts elsewhere whose passwords a rotation can change.
     pub account: Option<&'static AccountFunctions>,
     /// Versions of secrets that a rotation can write.
@@ -114,6 +116,7 @@ impl Backend {
             revoke_outward: None,
             extend_outward: None,
             recover: None,
+            chores: None,
             renew_login: None,
             login_name: None,
             upgrade: None,

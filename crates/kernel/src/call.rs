@@ -83,6 +83,27 @@ impl<'a> Call<'a> {
         self.kernel.rotation.counted.count(self.mount.namespace, self.mount.record.id, path);
     }
 
+    /// The server's clock, for what is done after the call.
+    pub fn clock(&self) -> Arc<dyn strongroom_secret::Clock> {
+        self.kernel.clock.clone()
+    }
+
+    /// How long a lease that asks for this will live. Zero asks for the mount's default, and for no maximum.
+    pub fn bounded_ttl(
+        &self,
+        wished: std::time::Duration,
+        ttl_max: std::time::Duration,
+    ) -> std::time::Duration {
+        let ttls = crate::grants::mount_ttls(self.kernel, &self.mount);
+        let zero = std::time::Duration::ZERO;
+        crate::grants::bound_ttl(ttls, wished, ttl_max, zero, zero).ttl
+    }
+
+    /// A password policy of the call's namespace.
+    pub fn password_policy(&mut self, name: &str) -> Result<crate::policy::PasswordPolicy, Error> {
+        crate::system::password_policies::policy_named(self, name)
+    }
+
     /// The caller, on routes that cannot be reached without one.
     pub fn require_caller(&self) -> Result<Arc<Caller>, Error> {
         self.caller.clone().ok_or_else(Error::denied)

@@ -59,8 +59,8 @@ pub use mounts::{Mount, MountConfig, MountRecord, UserLockoutConfig};
 pub use namespaces::{Namespace, NamespaceRecord};
 pub use outbound::{CaFile, Outbound, OutboundError, OutboundRequest, OutboundResponse};
 pub use outbox::{
-    Action, Conclusion, Deadline, Errand, Failure, Intent, IntentDraft, LANE_WIDTH_MAX, Lane, Outward,
-    OutwardHandler,
+    Action, Chores, Conclusion, Deadline, DueChores, Errand, Failure, Intent, IntentDraft, LANE_WIDTH_MAX,
+    Lane, Outward, OutwardHandler,
 };
 pub use request::{
     Auth, Body, Client, Data, Fields, LeaseGrant, LoginGrant, Operation, Request, Response, WrapInfo,

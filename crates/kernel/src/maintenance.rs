@@ -25,7 +25,8 @@ impl Kernel {
             self.try_to("end what is over", |kernel| kernel.expire_due(EXPIRED_PER_PIECE)).flatten();
         self.outward.give_up_late();
         let next_undone = self.try_to("undo what was left unfinished", Self::settle_outbox).flatten();
-        let next_end = [next_end, next_undone].into_iter().flatten().min();
+        let next_chore = self.try_to("do what mounts have to do outside", Self::do_chores).flatten();
+        let next_end = [next_end, next_undone, next_chore].into_iter().flatten().min();
         let next_rotation = self.try_to("rotate what is due", Self::rotate_due).flatten();
         let removal = self.try_to("remove what was disabled", Self::clean_up);
         self.try_to("renew the keys", Self::rotate_if_due);

@@ -14,6 +14,7 @@ mod entropy;
 pub mod hostile;
 #[cfg(feature = "server")]
 pub mod outbound;
+pub mod peers;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]

@@ -1,5 +1,6 @@
 //! Secrets engines.
 
+mod database;
 mod kv;
 mod pki;
 mod ssh;
@@ -10,5 +11,5 @@ use strongroom_kernel::Backend;
 
 pub(crate) fn all() -> Vec<&'static Backend> {
     // Without a version a mount is of the first of its kind.
-    vec![&kv::V1, &kv::V2, &pki::PKI, &ssh::SSH, &totp::TOTP, &transit::TRANSIT]
+    vec![&database::DATABASE, &kv::V1, &kv::V2, &pki::PKI, &ssh::SSH, &totp::TOTP, &transit::TRANSIT]
 }

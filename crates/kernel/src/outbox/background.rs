@@ -7,9 +7,8 @@ use crate::error::Error;
 use crate::expirer::Change;
 use crate::kernel::{Kernel, Open};
 use crate::mounts::Mount;
-use crate::transaction::{Intent as Access, Tx};
+use crate::transaction::Intent as Access;
 use std::sync::Arc;
-use strongroom_secret::Timestamp;
 use strongroom_storage::CommitError;
 
 /// How often a conclusion that lost against another is run again.
@@ -20,14 +19,22 @@ pub(crate) struct Mission {
     pub mount: Arc<Mount>,
     /// Not to be begun twice.
     pub held: Held,
-    /// Looks at the store and says what is to be done. Its transaction is not committed.
+    pub preparing: Preparing,
+    /// Looks at the store and says what is to be done.
     pub prepare: Box<dyn Fn(&mut Call<'_>) -> Result<Outward, Error> + Send>,
     /// In the transaction of the conclusion, after it; or alone, where nothing had to be done outside.
     pub finish: Box<dyn Fn(&mut Call<'_>) -> Result<(), Error> + Send>,
     /// In a transaction of its own, after anything failed.
-    pub fail: Box<dyn Fn(&mut Tx<'_>, &Error, Timestamp) -> Result<(), Error> + Send>,
+    pub fail: Box<dyn Fn(&mut Call<'_>, &Error) -> Result<(), Error> + Send>,
     /// At the very end.
     pub then: Box<dyn FnOnce(&Arc<Kernel>) + Send>,
+}
+
+/// Whether what is prepared writes something, to be committed before anything is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Preparing {
+    Looks,
+    Writes,
 }
 
 impl Kernel {
@@ -58,11 +65,26 @@ impl Kernel {
         }
     }
 
-    fn prepared(&self, mission: &Mission) -> Result<Outward, Error> {
-        let open = self.opened()?;
-        let tx = self.begin(&open.keys, Access::Read)?;
-        let (outward, _) = self.speak_for(&open, tx, mission.mount.clone(), self.now(), &*mission.prepare)?;
-        Ok(outward)
+    fn prepared(self: &Arc<Self>, mission: &Mission) -> Result<Outward, Error> {
+        let access = match mission.preparing {
+            Preparing::Looks => Access::Read,
+            Preparing::Writes => Access::Write,
+        };
+        for _ in 0..ATTEMPTS_MAX {
+            let open = self.opened()?;
+            let tx = self.begin(&open.keys, access)?;
+            let (outward, (transaction, effects)) =
+                self.speak_for(&open, tx, mission.mount.clone(), self.now(), &*mission.prepare)?;
+            if transaction.writes.is_empty() {
+                return Ok(outward);
+            }
+            match self.commit_blocking(transaction, effects) {
+                Ok(_) => return Ok(outward),
+                Err(CommitError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(CommitError::Conflict.into())
     }
 
     fn finish(
@@ -83,9 +105,12 @@ impl Kernel {
     fn close_mission(self: &Arc<Self>, mission: Mission, outcome: Result<(), Error>) {
         if let Err(error) = outcome {
             let noted = self.commit_for_mission(|kernel, open| {
-                let mut tx = kernel.begin(&open.keys, Access::Write)?;
-                (mission.fail)(&mut tx, &error, kernel.now())?;
-                Ok(tx.finish(kernel.entropy()))
+                let tx = kernel.begin(&open.keys, Access::Write)?;
+                let ((), change) =
+                    kernel.speak_for(open, tx, mission.mount.clone(), kernel.now(), |call| {
+                        (mission.fail)(call, &error)
+                    })?;
+                Ok(change)
             });
             if let Err(also) = noted
                 && !self.is_sealed()

@@ -1,7 +1,7 @@
 //! Leases on something outside the store. They have an index of their own for each mount, so that a peer that hangs holds
 //! up nothing but what it handed out itself. The lease is the intent: it goes when what it stands for is gone.
 
-use super::background::Mission;
+use super::background::{Mission, Preparing};
 use super::{Held, Outbox, Outward};
 use crate::call::Call;
 use crate::error::Error;
@@ -140,6 +140,7 @@ impl Kernel {
         Mission {
             mount: mount.clone(),
             held,
+            preparing: Preparing::Looks,
             prepare: Box::new(move |call| {
                 let lease = leases::read(&mut call.tx, for_prepare.namespace, &for_prepare.lease_id)?;
                 let is_over = |lease: &LeaseRecord| lease.expires <= call.now && !lease.is_irrevocable();
@@ -151,7 +152,7 @@ impl Kernel {
             finish: Box::new(move |call| {
                 close(&mut call.tx, &for_finish, call.now, was_taken_back.load(Ordering::Relaxed))
             }),
-            fail: Box::new(move |tx, error, now| note_failure(tx, &for_failure, error, now)),
+            fail: Box::new(move |call, error| note_failure(&mut call.tx, &for_failure, error, call.now)),
             then: Box::new(move |kernel| {
                 drop(in_hand);
                 kernel.go_on_ending(&again);

@@ -10,12 +10,14 @@
 //! record does not last, and there is never a record without its effect.
 
 mod background;
+mod chores;
 mod leases;
 mod pool;
 mod recovery;
 mod serve;
 mod store;
 
+pub use chores::{Chores, DueChores};
 pub(crate) use leases::{end_outward_lease, extend_outward_lease, outward_expiry_key};
 pub(crate) use pool::{OutwardPool, OutwardSettings};
 pub(crate) use recovery::has_intents_of;
@@ -89,9 +91,14 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    pub(crate) fn new(clock: Arc<dyn Clock>, time_limit: Duration) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, time_limit: Duration) -> Self {
         let at = clock.monotonic() + time_limit;
         Self { clock, at }
+    }
+
+    /// On the server's monotonic clock.
+    pub fn now(&self) -> Duration {
+        self.clock.monotonic()
     }
 
     /// What is left; zero once it is over.

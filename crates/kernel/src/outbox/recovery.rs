@@ -1,6 +1,6 @@
 //! Intents without their errands: undone by their backends, however often it takes.
 
-use super::background::Mission;
+use super::background::{Mission, Preparing};
 use super::store::{self, Intent};
 use super::{Held, Outward};
 use crate::error::Error;
@@ -67,6 +67,7 @@ impl Kernel {
         let mission = Mission {
             mount,
             held,
+            preparing: Preparing::Looks,
             prepare: Box::new(move |call| match call.mount.backend.recover {
                 Some(recover) => recover(call, &intent),
                 None => Err(Error::internal("the backend of an intent cannot undo it")),
@@ -75,7 +76,7 @@ impl Kernel {
                 tracing::info!(%kind, %subject, "what was left unfinished is undone");
                 store::forget(&mut call.tx, &for_finish)
             }),
-            fail: Box::new(move |tx, error, _| note_failure(tx, &for_failure, error)),
+            fail: Box::new(move |call, error| note_failure(&mut call.tx, &for_failure, error)),
             then: Box::new(|_| ()),
         };
         if !self.send_out(mission) {

@@ -28,6 +28,7 @@ mod worker;
 pub use account::{Account, AccountAction, AccountFunctions, AccountNotice, Accounts, EffectError};
 pub use labels::{Label, Labels, labels, payload_of_label};
 pub use plugin::{NoticeFiles, PluginError, PluginRequest, Plugins};
+pub use schedule::next_by_cron;
 pub use secrets::{Kept, SecretFunctions};
 
 pub(crate) use plugin::{no_notice_files, no_plugins};

@@ -90,6 +90,12 @@ impl Fired {
     }
 }
 
+/// When a cron line of five fields, in UTC, comes next.
+pub fn next_by_cron(line: &str, after: Timestamp) -> Result<Timestamp, Error> {
+    parse(line)?;
+    next(line, after).ok_or_else(|| Error::invalid(format!("cron {line:?} never comes")))
+}
+
 fn parse(text: &str) -> Result<Crontab, Error> {
     let invalid = |why: &str| {
         Error::invalid(format!(

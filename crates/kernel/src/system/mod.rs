@@ -17,7 +17,7 @@ mod mounts;
 mod namespaces;
 mod openapi;
 mod outbox;
-mod password_policies;
+pub(crate) mod password_policies;
 mod policies;
 mod quotas;
 mod rekey;

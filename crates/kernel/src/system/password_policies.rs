@@ -80,6 +80,12 @@ pub(crate) fn password_policy_text(call: &mut Call<'_>, name: &str) -> Result<St
     })
 }
 
+/// A policy of the call's namespace.
+pub(crate) fn policy_named(call: &mut Call<'_>, name: &str) -> Result<PasswordPolicy, Error> {
+    PasswordPolicy::parse(&password_policy_text(call, name)?)
+        .map_err(|error| Error::internal(format!("a stored password policy cannot be read: {error}")))
+}
+
 fn exists(call: &mut Call<'_>) -> Result<bool, Error> {
     match stored(call) {
         Ok(_) => Ok(true),

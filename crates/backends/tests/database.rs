@@ -1,0 +1,323 @@
+//! Accounts in real databases: PostgreSQL, MariaDB and Redis, where the machine has them.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use serde_json::{Value, json};
+use std::time::Duration;
+use strongroom_testkit::peers::{Kind, PASSWORD, Peer};
+use strongroom_testkit::server::{Answer, TestServer};
+
+const POSTGRES_ROLE: &str = "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'; \
+                             GRANT SELECT ON ALL TABLES IN SCHEMA public TO \"{{name}}\"";
+const MARIADB_ROLE: &str =
+    "CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'; GRANT SELECT ON mysql.* TO '{{name}}'@'%'";
+
+fn server(peer: &Peer) -> TestServer {
+    let server = TestServer::start(strongroom_backends::all());
+    server.clock.set_wall(strongroom_secret::Timestamp::parse_rfc3339("2099-01-01T00:00:00Z").unwrap());
+    let root = server.root();
+    assert_eq!(root.write("sys/mounts/database", json!({"type": "database"})).status, 204);
+    let configured = root.write("database/config/db", connection(peer));
+    assert_eq!(configured.status, 204, "{configured:?}");
+    let statements = match peer.kind {
+        Kind::Postgres => json!(POSTGRES_ROLE),
+        Kind::Mariadb => json!(MARIADB_ROLE),
+        Kind::Redis => json!(["[\"~*\", \"+@read\", \"+acl|whoami\"]"]),
+    };
+    let role =
+        json!({"db_name": "db", "creation_statements": statements, "default_ttl": "10m", "max_ttl": "1h"});
+    let written = root.write("database/roles/app", role);
+    assert_eq!(written.status, 204, "{written:?}");
+    server
+}
+
+fn connection(peer: &Peer) -> Value {
+    let port = peer.port;
+    let (plugin, url) = match peer.kind {
+        Kind::Postgres => (
+            "postgresql-database-plugin",
+            format!(
+                "postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{port}/postgres?sslmode=disable"
+            ),
+        ),
+        Kind::Mariadb => {
+            ("mysql-database-plugin", format!("{{{{username}}}}:{{{{password}}}}@tcp(127.0.0.1:{port})/"))
+        }
+        Kind::Redis => ("redis-database-plugin", format!("redis://127.0.0.1:{port}/")),
+    };
+    json!({
+        "plugin_name": plugin,
+        "connection_url": url,
+        "username": peer.administrator(),
+        "password": PASSWORD,
+        "allowed_roles": "*",
+    })
+}
+
+fn credentials(answer: &Answer) -> (String, String) {
+    let data = answer.data();
+    (data["username"].as_str().unwrap().to_owned(), data["password"].as_str().unwrap().to_owned())
+}
+
+fn maintain(server: &TestServer) {
+    for _ in 0..4 {
+        server.kernel.maintain();
+    }
+}
+
+/// Accounts that were made here.
+fn accounts(peer: &Peer) -> usize {
+    match peer.kind {
+        Kind::Postgres => peer.ask("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'v-%'").parse().unwrap(),
+        Kind::Mariadb => peer.ask("SELECT count(*) FROM mysql.user WHERE user LIKE 'v-%'").parse().unwrap(),
+        Kind::Redis => peer.ask("ACL USERS").lines().filter(|line| line.contains("V_")).count(),
+    }
+}
+
+fn accounts_live_and_end(kind: Kind) {
+    let Some(peer) = Peer::start(kind) else { return };
+    let server = server(&peer);
+    let root = server.root();
+    let made = root.read("database/creds/app");
+    let (username, password) = credentials(&made);
+    let lease = made.body["lease_id"].as_str().unwrap().to_owned();
+    assert!(lease.starts_with("database/creds/app/"), "{lease}");
+    assert_eq!(made.body["lease_duration"], 600);
+    assert!(peer.lets_in(&username, &password), "{username}");
+    assert!(!peer.lets_in(&username, "not-this-one"));
+    let renewed = root.write("sys/leases/renew", json!({"lease_id": lease, "increment": 1200}));
+    assert_eq!(renewed.body["lease_duration"], 1200, "{renewed:?}");
+    assert_eq!(
+        root.write("sys/leases/revoke", json!({"lease_id": lease, "sync": true})).refusal(),
+        (204, String::new())
+    );
+    assert!(!peer.lets_in(&username, &password));
+    let (username, password) = credentials(&root.read("database/creds/app"));
+    assert!(peer.lets_in(&username, &password));
+    server.clock.advance(Duration::from_secs(601));
+    maintain(&server);
+    assert!(!peer.lets_in(&username, &password));
+    assert_eq!(accounts(&peer), 0);
+    assert_eq!(root.read("sys/outbox").data()["keys"], json!([]));
+}
+
+fn existing_account(peer: &Peer, name: &str) {
+    match peer.kind {
+        Kind::Postgres => peer.ask(&format!("CREATE ROLE \"{name}\" LOGIN PASSWORD 'not-a-first-password'")),
+        Kind::Mariadb => peer.ask(&format!("CREATE USER '{name}'@'%' IDENTIFIED BY 'not-a-first-password'")),
+        Kind::Redis => peer.ask(&format!("ACL SETUSER {name} on >not-a-first-password ~* +@all")),
+    };
+}
+
+fn passwords_change(kind: Kind) {
+    let Some(mut peer) = Peer::start(kind) else { return };
+    let server = server(&peer);
+    let root = server.root();
+    let role = json!({"db_name": "db", "username": "app", "rotation_period": "1h"});
+    let refused = root.write("database/static-roles/app", role.clone());
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(refused.refusal().1.contains("there is no account \"app\""), "{refused:?}");
+    existing_account(&peer, "app");
+    assert_eq!(root.write("database/static-roles/app", role).status, 204);
+    // Asked for before maintenance has come by, it is set at once.
+    let first = credentials(&root.read("database/static-creds/app"));
+    assert!(peer.lets_in("app", &first.1) && !peer.lets_in("app", "not-a-first-password"));
+    assert_eq!(credentials(&root.read("database/static-creds/app")), first);
+    assert_eq!(root.write("database/rotate-role/app", json!({})).status, 204);
+    let second = credentials(&root.read("database/static-creds/app"));
+    assert!(second.1 != first.1 && peer.lets_in("app", &second.1) && !peer.lets_in("app", &first.1));
+    server.clock.advance(Duration::from_secs(3601));
+    maintain(&server);
+    let third = credentials(&root.read("database/static-creds/app"));
+    assert!(third.1 != second.1 && peer.lets_in("app", &third.1));
+    // While the database is down, the old password stays, and what is wrong is seen.
+    peer.stop();
+    server.clock.advance(Duration::from_secs(3601));
+    maintain(&server);
+    let shown = root.read("database/static-roles/app");
+    assert_eq!((&shown.data()["failed_attempts"], &shown.data()["is_rotating"]), (&json!(1), &json!(true)));
+    assert!(shown.data()["last_error"].as_str().unwrap().contains("cannot be reached"), "{shown:?}");
+    assert_eq!(credentials(&root.read("database/static-creds/app")), third);
+    peer.run();
+    if kind != Kind::Redis {
+        server.clock.advance(Duration::from_secs(61));
+        maintain(&server);
+        let fourth = credentials(&root.read("database/static-creds/app"));
+        assert!(fourth.1 != third.1 && peer.lets_in("app", &fourth.1));
+    }
+}
+
+fn two_accounts_take_turns(kind: Kind) {
+    let Some(peer) = Peer::start(kind) else { return };
+    let server = server(&peer);
+    let root = server.root();
+    for name in ["app_a", "app_b"] {
+        existing_account(&peer, name);
+    }
+    let role = json!({"db_name": "db", "usernames": ["app_a", "app_b"], "rotation_period": "1h"});
+    assert_eq!(root.write("database/static-roles/app", role).status, 204);
+    let mut before = credentials(&root.read("database/static-creds/app"));
+    for _ in 0..4 {
+        assert_eq!(root.write("database/rotate-role/app", json!({})).status, 204);
+        let after = credentials(&root.read("database/static-creds/app"));
+        assert_ne!(after.0, before.0);
+        assert!(peer.lets_in(&before.0, &before.1), "the one before still counts");
+        assert!(peer.lets_in(&after.0, &after.1));
+        before = after;
+    }
+}
+
+fn the_administrator_s_password_changes(kind: Kind) {
+    let Some(peer) = Peer::start(kind) else { return };
+    let server = server(&peer);
+    let root = server.root();
+    if kind != Kind::Redis {
+        // An administrator of the server's own: the test's goes on.
+        existing_account(&peer, "keeper");
+        match kind {
+            Kind::Postgres => peer.ask("ALTER ROLE keeper CREATEROLE"),
+            _ => peer.ask("GRANT ALL ON *.* TO 'keeper'@'%' WITH GRANT OPTION"),
+        };
+        let change = json!({"username": "keeper", "password": "not-a-first-password"});
+        assert_eq!(root.write("database/config/db", change).status, 204);
+    }
+    assert_eq!(root.write("database/rotate-root/db", json!({})).refusal(), (204, String::new()));
+    let name = if kind == Kind::Redis { "default" } else { "keeper" };
+    let old = if kind == Kind::Redis { PASSWORD } else { "not-a-first-password" };
+    assert!(!peer.lets_in(name, old));
+    let shown = root.read("database/config/db");
+    assert!(shown.data()["last_rotation"].is_string() && !shown.body.to_string().contains(PASSWORD));
+    assert_eq!(root.write("database/reset/db", json!({})).status, 204);
+    let (username, password) = credentials(&root.read("database/creds/app"));
+    assert!(peer.lets_in(&username, &password));
+}
+
+#[test]
+fn postgresql_accounts_live_and_end() {
+    accounts_live_and_end(Kind::Postgres);
+}
+
+#[test]
+fn mariadb_accounts_live_and_end() {
+    accounts_live_and_end(Kind::Mariadb);
+}
+
+#[test]
+fn redis_accounts_live_and_end() {
+    accounts_live_and_end(Kind::Redis);
+}
+
+#[test]
+fn passwords_of_postgresql_change() {
+    passwords_change(Kind::Postgres);
+}
+
+#[test]
+fn passwords_of_mariadb_change() {
+    passwords_change(Kind::Mariadb);
+}
+
+#[test]
+fn passwords_of_redis_change() {
+    passwords_change(Kind::Redis);
+}
+
+#[test]
+fn two_accounts_of_postgresql_take_turns() {
+    two_accounts_take_turns(Kind::Postgres);
+}
+
+#[test]
+fn two_accounts_of_mariadb_take_turns() {
+    two_accounts_take_turns(Kind::Mariadb);
+}
+
+#[test]
+fn the_password_of_who_makes_accounts_changes() {
+    for kind in [Kind::Postgres, Kind::Mariadb, Kind::Redis] {
+        the_administrator_s_password_changes(kind);
+    }
+}
+
+#[test]
+fn what_a_database_refuses_is_said_and_leaves_nothing() {
+    for kind in [Kind::Postgres, Kind::Mariadb] {
+        let Some(peer) = Peer::start(kind) else { continue };
+        let server = server(&peer);
+        let root = server.root();
+        let create = if kind == Kind::Postgres { POSTGRES_ROLE } else { MARIADB_ROLE };
+        let broken =
+            json!({"db_name": "db", "creation_statements": [create, "GRANT NOTHING TO '{{password}}'"]});
+        assert_eq!(root.write("database/roles/broken", broken).status, 204);
+        let refused = root.read("database/creds/broken");
+        let (status, text) = refused.refusal();
+        assert_eq!(status, 400, "{refused:?}");
+        assert!(text.contains("the database \"db\" refuses it") && !text.contains("A1a-"), "{text}");
+        maintain(&server);
+        assert_eq!(accounts(&peer), 0, "{kind:?}");
+        assert_eq!(root.read("sys/outbox").data()["keys"], json!([]));
+        let wrong = json!({"password": "not-this-one"});
+        let refused = root.write("database/config/db", wrong);
+        assert!(refused.refusal().1.contains("refuses the login"), "{refused:?}");
+        assert_eq!(root.read("database/creds/app").status, 200, "what was not proven is not kept");
+    }
+}
+
+#[test]
+fn a_database_that_is_restarted_or_down_is_said_and_leaves_nothing() {
+    let Some(mut peer) = Peer::start(Kind::Postgres) else { return };
+    let server = server(&peer);
+    let root = server.root();
+    let lease = root.read("database/creds/app").body["lease_id"].as_str().unwrap().to_owned();
+    peer.stop();
+    let refused = root.read("database/creds/app");
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.refusal().1.contains("cannot be reached"), "{refused:?}");
+    let refused = root.write("sys/leases/revoke", json!({"lease_id": lease, "sync": true}));
+    assert_eq!(refused.status, 503, "{refused:?}");
+    peer.run();
+    let (username, password) = credentials(&root.read("database/creds/app"));
+    assert!(peer.lets_in(&username, &password));
+    server.clock.advance(Duration::from_secs(200));
+    maintain(&server);
+    assert_eq!(accounts(&peer), 1, "the lease that had ended was taken back");
+}
+
+#[test]
+fn what_is_wrong_with_a_role_or_a_connection_is_said() {
+    let Some(peer) = Peer::start(Kind::Postgres) else { return };
+    let server = server(&peer);
+    let root = server.root();
+    let check = |path: &str, body: Value, said: &str| {
+        let refused = root.write(path, body);
+        assert!(refused.status == 400 && refused.refusal().1.contains(said), "{path}: {refused:?}");
+    };
+    check("database/config/x", json!({}), "missing plugin_name");
+    check("database/config/x", json!({"plugin_name": "oracle"}), "there is no plugin \"oracle\"");
+    check(
+        "database/config/x",
+        json!({"plugin_name": "postgresql-database-plugin"}),
+        "missing connection_url",
+    );
+    check("database/config/db", json!({"username_template": "{{ shell }}"}), "there is no function shell");
+    check("database/config/db", json!({"tls_ca": "no certificate"}), "tls_ca has no certificate");
+    check("database/roles/x", json!({}), "missing db_name");
+    check("database/roles/x", json!({"db_name": "db"}), "missing creation_statements");
+    check(
+        "database/roles/x",
+        json!({"db_name": "db", "creation_statements": "x", "credential_type": "rsa_private_key"}),
+        "credential_type",
+    );
+    let role = |more: Value| {
+        let mut role = json!({"db_name": "db", "username": "app"});
+        role.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        role
+    };
+    check("database/static-roles/x", role(json!({})), "one of rotation_period and rotation_schedule");
+    check("database/static-roles/x", role(json!({"rotation_period": 1})), "5 seconds or more");
+    check("database/static-roles/x", role(json!({"rotation_schedule": "every day"})), "a cron line");
+    check("database/static-roles/x", role(json!({"username": "a\"b", "rotation_period": 60})), "no quotes");
+    assert_eq!(root.read("database/creds/nobody").refusal(), (400, "unknown role: nobody".into()));
+    let narrow = json!({"allowed_roles": "web-*"});
+    assert_eq!(root.write("database/config/db", narrow).status, 204);
+    assert_eq!(root.read("database/creds/app").status, 403);
+}

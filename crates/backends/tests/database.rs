@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
+use strongroom_kernel::{KernelSettings, Seal, Sharing};
+use strongroom_storage::Storage;
+use strongroom_storage::memory::{Fault, MemoryStorage};
 use strongroom_testkit::peers::{Kind, PASSWORD, Peer};
-use strongroom_testkit::server::{Answer, TestServer};
+use strongroom_testkit::server::{Answer, TestServer, new_kernel};
 
 const POSTGRES_ROLE: &str = "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'; \
                              GRANT SELECT ON ALL TABLES IN SCHEMA public TO \"{{name}}\"";
@@ -12,7 +16,12 @@ const MARIADB_ROLE: &str =
     "CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'; GRANT SELECT ON mysql.* TO '{{name}}'@'%'";
 
 fn server(peer: &Peer) -> TestServer {
-    let server = TestServer::start(strongroom_backends::all());
+    server_on(peer, Arc::new(MemoryStorage::new()))
+}
+
+fn server_on(peer: &Peer, storage: Arc<MemoryStorage>) -> TestServer {
+    let sharing = Sharing { shares: 1, threshold: 1 };
+    let server = TestServer::start_on(storage, strongroom_backends::all(), sharing);
     server.clock.set_wall(strongroom_secret::Timestamp::parse_rfc3339("2099-01-01T00:00:00Z").unwrap());
     let root = server.root();
     assert_eq!(root.write("sys/mounts/database", json!({"type": "database"})).status, 204);
@@ -280,6 +289,51 @@ fn a_database_that_is_restarted_or_down_is_said_and_leaves_nothing() {
     server.clock.advance(Duration::from_secs(200));
     maintain(&server);
     assert_eq!(accounts(&peer), 1, "the lease that had ended was taken back");
+}
+
+#[test]
+fn a_crash_at_any_call_of_the_store_while_a_password_changes_leaves_one_that_works() {
+    let Some(peer) = Peer::start(Kind::Postgres) else { return };
+    existing_account(&peer, "app");
+    for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+        for number in 0.. {
+            let storage = Arc::new(MemoryStorage::new());
+            let server = server_on(&peer, storage.clone());
+            let role = json!({"db_name": "db", "username": "app", "rotation_period": "1h"});
+            assert_eq!(server.root().write("database/static-roles/app", role).status, 204);
+            credentials(&server.root().read("database/static-creds/app"));
+            let mut calls = 0;
+            storage.set_faults(Some(Box::new(move |_| {
+                calls += 1;
+                if calls == number + 1 { fault } else { Fault::Nothing }
+            })));
+            let is_done = server.root().write("database/rotate-role/app", json!({})).status == 204;
+            let recovered: Arc<dyn Storage> = Arc::new(storage.recover(None));
+            let kernel = new_kernel(
+                &recovered,
+                &server.clock,
+                strongroom_backends::all(),
+                Seal::Shamir,
+                None,
+                KernelSettings::default(),
+            );
+            let after = TestServer { storage: recovered, ..server.beside(kernel) };
+            after.unseal();
+            // At once, before anything was gone on with; and when it was.
+            let told = credentials(&after.root().read("database/static-creds/app"));
+            let shown = after.root().read("database/static-roles/app");
+            assert!(peer.lets_in("app", &told.1), "{fault:?} {number}: at once: {shown:?}");
+            after.clock.advance(Duration::from_secs(61));
+            maintain(&after);
+            let told = credentials(&after.root().read("database/static-creds/app"));
+            assert!(peer.lets_in("app", &told.1), "{fault:?} {number}: later");
+            let shown = after.root().read("database/static-roles/app");
+            assert_eq!(shown.data()["is_rotating"], false, "{fault:?} {number}: {shown:?}");
+            if is_done {
+                break;
+            }
+        }
+    }
 }
 
 #[test]

@@ -157,7 +157,11 @@ impl Peer {
                 self.give_away("mysql");
                 let mut command = as_user("mysql", Path::new("mariadb-install-db"));
                 command.args(["--no-defaults", &format!("--datadir={folder}/data")]);
-                succeed(command.args(["--auth-root-authentication-method=normal", "--skip-test-db"]));
+                succeed(command.args([
+                    "--auth-root-authentication-method=normal",
+                    "--skip-test-db",
+                    &format!("--tmpdir={folder}"),
+                ]));
             }
             Kind::Redis => {
                 let text = format!(
@@ -186,7 +190,7 @@ impl Peer {
                     "--bind-address=127.0.0.1",
                 ]);
                 command.arg(format!("--port={}", self.port)).arg(format!("--socket={folder}/socket"));
-                command.arg(format!("--pid-file={folder}/pid"));
+                command.arg(format!("--pid-file={folder}/pid")).arg(format!("--tmpdir={folder}"));
                 if !self.folder.join("data/begun").exists() {
                     command.arg(format!("--init-file={folder}/init.sql"));
                 }

@@ -8,6 +8,7 @@ mod bench;
 mod bench_developer;
 mod bench_scan;
 mod crash;
+mod database;
 mod dotenv;
 mod http;
 mod hvac;
@@ -52,6 +53,8 @@ enum Command {
     Interop,
     /// Kill the server again and again and account for every acknowledged write.
     Crash(crash::Options),
+    /// Make accounts in real databases while the server is killed, and change passwords of a service that works.
+    Database(database::Options),
     /// Check the house rules.
     Tidy,
 }
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Sops(options) => sops::run(&options),
         Command::Interop => tools::build(tools::Profile::Debug).and_then(|binary| interop::run(&binary)),
         Command::Crash(options) => crash::run(&options),
+        Command::Database(options) => database::run(&options),
         Command::Tidy => tidy::run(),
     };
     match result {

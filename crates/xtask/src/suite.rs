@@ -2,7 +2,7 @@
 
 use crate::outcome::Outcome;
 use crate::tools::{self, Profile};
-use crate::{crash, dotenv, hvac, instructions, interop, sops, tidy};
+use crate::{crash, database, dotenv, hvac, instructions, interop, sops, tidy};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::io::{BufRead, BufReader};
@@ -42,13 +42,15 @@ enum Part {
     Providers,
     /// What we write for shells and other tools, read by them.
     Readers,
+    /// Accounts in PostgreSQL, MariaDB and Redis, with a short loop of kills, and a service whose password changes.
+    Database,
     /// A short crash loop and a full disk.
     Crash,
     /// What starting a program costs, in instructions.
     Instructions,
 }
 
-const ALL: [Part; 12] = [
+const ALL: [Part; 13] = [
     Part::Tidy,
     Part::Rust,
     Part::Python,
@@ -59,6 +61,7 @@ const ALL: [Part; 12] = [
     Part::Readers,
     Part::Hvac,
     Part::Interop,
+    Part::Database,
     Part::Crash,
     Part::Instructions,
 ];
@@ -97,6 +100,7 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
         Part::Readers => readers(),
         Part::Hvac => with_binary(|binary| hvac::run(&hvac::Options::of_binary(binary.to_owned()))),
         Part::Interop => with_binary(interop::run),
+        Part::Database => databases(),
         Part::Instructions => instructions::run(),
         Part::Crash => with_binary(|binary| {
             let mut outcome = crash::run(&crash::Options::short(binary.to_owned(), false))?;
@@ -104,6 +108,18 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
             Ok(outcome)
         }),
     }
+}
+
+/// The tests with real databases, which the part `rust` runs as well where it finds them; here they have to be there.
+fn databases() -> Result<Outcome> {
+    let mut outcome = database::run(&database::Options::short())?;
+    let mut command = Command::new("cargo");
+    command.args(["test", "--package", "strongroom-backends", "--test", "database"]);
+    if outcome.skipped == 0 {
+        command.env("STRONGROOM_TEST_PEERS", "required");
+    }
+    outcome += run_cargo_test(&mut command)?;
+    Ok(outcome)
 }
 
 /// Runs what needs our binary.

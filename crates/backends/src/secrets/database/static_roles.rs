@@ -25,6 +25,8 @@ const RETRY_DELAY: Duration = Duration::from_secs(10);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(3600);
 /// While an attempt is under way, and after its process died.
 const ATTEMPT_MAX: Duration = Duration::from_secs(60);
+/// For a look at which of two passwords counts.
+const LOOK_MAX: Duration = Duration::from_secs(3);
 
 /// A static role as it is stored.
 #[derive(Serialize, Deserialize)]
@@ -288,21 +290,49 @@ pub(super) fn credentials(call: &mut Call<'_>) -> Result<Outward, Error> {
     let name = call.capture("name").to_owned();
     let role = named(call, &name)?;
     connections::allowed(call, &role.db_name, &name)?;
-    if role.present().is_some() {
-        return answer(call, &role).map(Outward::Answer);
+    if let Some(present) = role.present() {
+        let Some(pending) = role.pending.as_ref().filter(|pending| pending.account == role.active) else {
+            return answer(call, &role, None).map(Outward::Answer);
+        };
+        let (username, pending) = (present.username.clone(), text_of(&pending.password)?);
+        return while_it_changes(call, role, username, pending);
     }
     match begin(call, &name)? {
         Outward::Errand(errand) => Ok(Outward::Errand(errand.then(move |call, _| {
             let role = named(call, &name)?;
-            answer(call, &role)
+            answer(call, &role, None)
         }))),
         Outward::Answer(_) => Err(Error::invalid("the role's password is not known: rotate it")),
     }
 }
 
-fn answer(call: &Call<'_>, role: &StaticRole) -> Result<Response, Error> {
+/// Between the moment in which the database takes a new password and the commit that says so, the pending one is what
+/// counts: whoever asks then is told which of the two logs in.
+fn while_it_changes(
+    call: &mut Call<'_>,
+    role: StaticRole,
+    username: String,
+    pending: SecretString,
+) -> Result<Outward, Error> {
+    let connection = connections::named(call, &role.db_name)?;
+    let (reach, lane, clock) = (connection.reach(call)?, connection.lane(), call.clock());
+    Ok(Outward::Errand(Errand {
+        intent: None,
+        lane,
+        time_limit: TIME_LIMIT,
+        action: Box::new(move |_| {
+            // A database that does not answer is no reason not to say what is known.
+            let is_set = reach.verify(&username, &pending, &Deadline::new(clock, LOOK_MAX)).is_ok();
+            Ok(Box::new(move |call| answer(call, &role, is_set.then_some(&pending))))
+        }),
+    }))
+}
+
+/// With what is set already, though it is not yet the role's.
+fn answer(call: &Call<'_>, role: &StaticRole, set: Option<&SecretString>) -> Result<Response, Error> {
     let account =
         role.present().ok_or_else(|| Error::invalid("the role's password is not known: rotate it"))?;
+    let password = set.map_or_else(|| text_of(&account.password), |set| Ok(set.duplicate()))?;
     let next = match role.pending {
         // It is about to change, or long due.
         Some(_) => Duration::ZERO,
@@ -310,7 +340,7 @@ fn answer(call: &Call<'_>, role: &StaticRole) -> Result<Response, Error> {
     };
     let mut data = json!({
         "username": account.username,
-        "password": text_of(&account.password)?.expose(),
+        "password": password.expose(),
         "last_vault_rotation": role.last_rotation.map(Timestamp::rfc3339),
         "ttl": next.as_secs(),
     });

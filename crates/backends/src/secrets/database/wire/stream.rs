@@ -79,7 +79,8 @@ impl Stream {
         let mut stream = StreamOwned::new(connection, socket);
         while stream.conn.is_handshaking() {
             limit(&stream.sock, left(deadline, &place)?).map_err(|error| unreachable(&error))?;
-            stream.conn.complete_io(&mut stream.sock).map_err(|error| unreachable(&said(&error)))?;
+            uninterrupted(|| stream.conn.complete_io(&mut stream.sock))
+                .map_err(|error| unreachable(&said(&error)))?;
         }
         Ok(Self { inner: Inner::Tls(Box::new(stream)), place })
     }
@@ -101,9 +102,15 @@ impl Stream {
         let left = left(deadline, &self.place)?;
         let mut chunk = [0; READ_BYTES];
         let read = match &mut self.inner {
-            Inner::Tcp(stream) => limit(stream, left).and_then(|()| stream.read(&mut chunk)),
-            Inner::Unix(stream) => limit_unix(stream, left).and_then(|()| stream.read(&mut chunk)),
-            Inner::Tls(stream) => limit(&stream.sock, left).and_then(|()| stream.read(&mut chunk)),
+            Inner::Tcp(stream) => {
+                limit(stream, left).and_then(|()| uninterrupted(|| stream.read(&mut chunk)))
+            }
+            Inner::Unix(stream) => {
+                limit_unix(stream, left).and_then(|()| uninterrupted(|| stream.read(&mut chunk)))
+            }
+            Inner::Tls(stream) => {
+                limit(&stream.sock, left).and_then(|()| uninterrupted(|| stream.read(&mut chunk)))
+            }
         };
         match read {
             Ok(0) => Err(Trouble::Unclear(format!("{}: the server closed the connection", self.place))),
@@ -112,6 +119,16 @@ impl Stream {
                 Ok(())
             }
             Err(error) => Err(Trouble::Unclear(format!("{}: {}", self.place, said(&error)))),
+        }
+    }
+}
+
+/// A signal that ends a wait is no failure of the connection.
+fn uninterrupted<T>(mut act: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match act() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => return other,
         }
     }
 }
@@ -137,5 +154,18 @@ fn said(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => "it did not answer in time".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_that_a_signal_interrupts_goes_on() {
+        let mut answers = vec![Ok(5), Err(ErrorKind::Interrupted.into()), Err(ErrorKind::Interrupted.into())];
+        assert_eq!(uninterrupted(|| answers.pop().unwrap()).unwrap(), 5);
+        let timed_out = uninterrupted(|| Err::<(), _>(ErrorKind::TimedOut.into())).unwrap_err();
+        assert_eq!(timed_out.kind(), ErrorKind::TimedOut);
     }
 }

@@ -17,6 +17,7 @@ mod interop;
 mod outcome;
 mod process;
 mod pytest;
+mod rotation;
 mod server;
 mod sops;
 mod suite;
@@ -55,6 +56,8 @@ enum Command {
     Crash(crash::Options),
     /// Make accounts in real databases while the server is killed, and change passwords of a service that works.
     Database(database::Options),
+    /// Rotate a service's PostgreSQL password under load, and kill the server in every step.
+    Rotation(rotation::Options),
     /// Check the house rules.
     Tidy,
 }
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Interop => tools::build(tools::Profile::Debug).and_then(|binary| interop::run(&binary)),
         Command::Crash(options) => crash::run(&options),
         Command::Database(options) => database::run(&options),
+        Command::Rotation(options) => rotation::run(&options),
         Command::Tidy => tidy::run(),
     };
     match result {

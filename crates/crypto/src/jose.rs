@@ -3,6 +3,7 @@
 //! RSA and elliptic-curve keys are made by aws-lc-rs with the operating system's randomness, whatever generator a
 //! caller has: it takes none.
 
+use crate::hash::sha256;
 use crate::key::Key;
 use crate::sign::{SigningKey, VerifyingKey};
 use aws_lc_rs::encoding::AsDer;
@@ -17,8 +18,13 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use rsa::BigUint;
+use rsa::pkcs1::EncodeRsaPublicKey;
 use strongroom_secret::{Entropy, SecretBytes};
 use thiserror::Error;
+
+/// As many as the signatures of this module allow.
+const RSA_BITS_MAX: usize = 8192;
 
 /// How a token is signed: the `alg` of its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +48,8 @@ pub enum JoseError {
     Signing,
     #[error("the signature does not match")]
     Mismatch,
+    #[error("the JSON Web Key is malformed, or is no key of the algorithm")]
+    Jwk,
 }
 
 impl JoseAlgorithm {
@@ -235,6 +243,50 @@ impl JosePublicKey {
     }
 }
 
+impl JosePublicKey {
+    /// From the members of a JSON Web Key, for signatures by this algorithm. Members that the algorithm does not ask for are not
+    /// looked at.
+    pub fn from_jwk<'j>(
+        algorithm: JoseAlgorithm,
+        member: impl Fn(&str) -> Option<&'j str>,
+    ) -> Result<Self, JoseError> {
+        let text = |name| member(name).ok_or(JoseError::Jwk);
+        let bytes = |name| BASE64.decode(text(name)?).map_err(|_| JoseError::Jwk);
+        let kind = text("kty")?;
+        let public = if algorithm.rsa().is_some() && kind == "RSA" {
+            let number = |name| bytes(name).map(|number| BigUint::from_bytes_be(&number));
+            // Bounds the length, which RSA's own verification would do only after the arithmetic.
+            let key = rsa::RsaPublicKey::new_with_max_size(number("n")?, number("e")?, RSA_BITS_MAX);
+            let der = key.ok().and_then(|key| key.to_pkcs1_der().ok()).ok_or(JoseError::Jwk)?;
+            der.as_bytes().to_vec()
+        } else if algorithm.ecdsa().is_some() && kind == "EC" && text("crv")? == algorithm.curve() {
+            let (x, y) = (bytes("x")?, bytes("y")?);
+            let length = match algorithm {
+                JoseAlgorithm::Es256 => 32,
+                JoseAlgorithm::Es384 => 48,
+                _ => 66,
+            };
+            if x.len() != length || y.len() != length {
+                return Err(JoseError::Jwk);
+            }
+            [&[4][..], &x, &y].concat()
+        } else if algorithm == JoseAlgorithm::EdDsa && kind == "OKP" && text("crv")? == algorithm.curve() {
+            bytes("x")?
+        } else {
+            return Err(JoseError::Jwk);
+        };
+        Ok(Self { algorithm, bytes: public })
+    }
+
+    /// The key's SHA-256 thumbprint (RFC 7638), in base64 for URLs.
+    pub fn thumbprint(&self) -> Result<String, JoseError> {
+        let mut members = self.jwk()?;
+        members.sort_unstable();
+        let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\":\"{value}\"")).collect();
+        Ok(BASE64.encode(sha256(format!("{{{}}}", members.join(",")).as_bytes())))
+    }
+}
+
 /// The modulus and the exponent of an RSAPublicKey (RFC 8017, appendix A.1.1), without leading zeros.
 fn rsa_numbers(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (numbers, rest) = element(0x30, der)?;
@@ -283,6 +335,32 @@ mod tests {
                 let values: Vec<&str> = jwk.iter().map(|(_, value)| value.as_str()).collect();
                 assert_eq!((values[1].len(), values[2]), (342, "AQAB"));
             }
+        }
+    }
+
+    /// The example of RFC 7638, section 3.1; and every key survives being published.
+    #[test]
+    fn keys_are_read_and_named() {
+        let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMst\
+                 n64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n9\
+                 1CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+        let member = |name: &str| {
+            Some(match name {
+                "kty" => "RSA",
+                "n" => n,
+                _ => "AQAB",
+            })
+        };
+        let key = JosePublicKey::from_jwk(JoseAlgorithm::Rs256, member).unwrap();
+        assert_eq!(key.thumbprint().unwrap(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+        assert_eq!(JosePublicKey::from_jwk(JoseAlgorithm::Es256, member), Err(JoseError::Jwk));
+        for algorithm in JoseAlgorithm::ALL {
+            let key = JoseKey::generate(algorithm, &SeededEntropy::new(1)).unwrap().public();
+            let jwk = key.jwk().unwrap();
+            let read = JosePublicKey::from_jwk(algorithm, |wanted| {
+                jwk.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str())
+            });
+            assert_eq!(read, Ok(key));
         }
     }
 

@@ -203,6 +203,13 @@ impl ReadCertificate {
         AlternativeNames::read(self.parsed.tbs_certificate.extensions.as_deref().unwrap_or_default())
     }
 
+    /// An extension's content, and whether it is critical.
+    pub fn extension(&self, kind: &str) -> Option<(bool, &[u8])> {
+        let extensions = self.parsed.tbs_certificate.extensions.as_deref().unwrap_or_default();
+        let found = extensions.iter().find(|one| one.extn_id.to_string() == kind)?;
+        Some((found.critical, found.extn_value.as_bytes()))
+    }
+
     /// Whether it names itself as its issuer.
     pub fn is_self_issued(&self) -> bool {
         self.issuer() == self.subject()

@@ -5,7 +5,7 @@ use super::refusal::Refusal;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::StatusCode;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -112,6 +112,18 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Writes the answer of the kernel to the request `id`.
 pub(crate) fn write(mut response: Response, id: &str) -> Result<Wire, Refusal> {
+    let headers = std::mem::take(&mut response.headers);
+    let mut wire = write_content(response, id)?;
+    for (name, value) in headers {
+        // A value that cannot stand in a header is left out: nothing that comes from outside makes a second header.
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            wire.headers_mut().append(HeaderName::from_static(name), value);
+        }
+    }
+    Ok(wire)
+}
+
+fn write_content(mut response: Response, id: &str) -> Result<Wire, Refusal> {
     let broken = |error: serde_json::Error| Refusal::from_kernel(Error::internal(error.to_string()), id);
     let status = response.status.and_then(|status| StatusCode::from_u16(status).ok());
     if let Data::Bytes { content_type, body } = &mut response.data {
@@ -267,6 +279,24 @@ mod tests {
         assert_eq!(value["secret/"], value["data"]["secret/"]);
         assert_eq!((&value["auth"], &value["data"]["auth"]), (&Value::Null, &json!(1)));
         assert_eq!(text.matches("\"auth\"").count(), 2);
+    }
+
+    #[test]
+    fn an_answer_may_have_headers_of_its_own() {
+        let body = Data::Bytes { content_type: "application/problem+json", body: b"{}".to_vec() };
+        let headers = vec![
+            ("replay-nonce", "n1".to_owned()),
+            ("link", "<https://a>;rel=\"index\"".to_owned()),
+            ("link", "<https://b>;rel=\"up\"".to_owned()),
+            ("location", "https://a\r\nset-cookie: x".to_owned()),
+        ];
+        let response = Response { data: body, status: Some(400), headers, ..Response::default() };
+        let Ok(wire) = write(response, "the-id") else { panic!("an answer") };
+        assert_eq!(wire.status().as_u16(), 400);
+        assert_eq!(wire.headers()["content-type"], "application/problem+json");
+        assert_eq!(wire.headers()["replay-nonce"], "n1");
+        assert_eq!(wire.headers().get_all("link").iter().count(), 2);
+        assert!(!wire.headers().contains_key("location") && !wire.headers().contains_key("set-cookie"));
     }
 
     #[test]

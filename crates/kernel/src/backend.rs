@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::leases::LeaseRecord;
 use crate::mounts::Mount;
 use crate::outbox::{Chores, Intent, Outward};
+use crate::probing::Look;
 use crate::request::LoginGrant;
 use crate::rotation::{AccountFunctions, SecretFunctions};
 use crate::route::Route;
@@ -61,6 +62,8 @@ pub struct Backend {
     pub tidy: Option<fn(&mut Call<'_>) -> Result<Tidied, Error>>,
     /// What it does outside by itself.
     pub chores: Option<&'static Chores>,
+    /// What is to be looked at outside, now: a bounded piece of it.
+    pub looks: Option<fn(&mut Call<'_>) -> Result<Vec<Look>, Error>>,
     /// Accounts elsewhere whose passwords a rotation can change.
     pub account: Option<&'static AccountFunctions>,
     /// Versions of secrets that a rotation can write.
@@ -121,6 +124,7 @@ impl Backend {
             login_name: None,
             upgrade: None,
             tidy: None,
+            looks: None,
             account: None,
             secrets: None,
         }

@@ -71,6 +71,11 @@ impl<'a> Call<'a> {
         self.tx.after_commit(crate::effect::Effect::Topology);
     }
 
+    /// The mount's looks (`Backend::looks`) are begun once this is committed.
+    pub fn look_after_commit(&mut self) {
+        self.tx.after_commit(crate::effect::Effect::Looks);
+    }
+
     /// Text with the caller's identity filled in, as policies have it: `{{identity.entity.name}}`. None for a caller
     /// without such an identity.
     pub fn fill_template(&self, text: &str) -> Option<String> {

@@ -26,4 +26,6 @@ pub(crate) enum Effect {
     CountedSecrets,
     /// The keyring has a new term.
     Keyring,
+    /// There is something to look at outside.
+    Looks,
 }

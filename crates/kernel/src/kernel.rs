@@ -15,6 +15,7 @@ use crate::outbound::Outbound;
 use crate::outbox::{Outbox, OutwardPool, OutwardSettings};
 use crate::policies::PolicyCache;
 use crate::pool::Pool;
+use crate::probing::Probing;
 use crate::quotas::Quotas;
 use crate::rotation::Rotation;
 use crate::seal::{AutoSeal, Seal, SealProgress};
@@ -120,6 +121,7 @@ pub struct Kernel {
     pub(crate) live: LiveSettings,
     pub(crate) housekeeping: Mutex<Housekeeping>,
     pub(crate) rotation: Rotation,
+    pub(crate) probing: Probing,
     pub(crate) started: Duration,
     pub(crate) audit_parts: AuditParts,
     broker: RwLock<Option<Arc<Broker>>>,
@@ -176,6 +178,7 @@ impl Kernel {
             live: LiveSettings::default(),
             housekeeping: Mutex::default(),
             rotation: Rotation::default(),
+            probing: Probing::default(),
             policies: PolicyCache::default(),
             callers: CallerCache::default(),
             audit_parts: parts.audit,
@@ -371,6 +374,7 @@ impl Kernel {
                 Effect::Quotas => self.reload_quotas(),
                 Effect::Settings => self.reload_settings(),
                 Effect::CountedSecrets => self.reload_counted_secrets(),
+                Effect::Looks => self.probing.ask(),
             }
         }
     }

@@ -30,6 +30,7 @@ mod pipeline;
 mod policies;
 pub mod policy;
 mod pool;
+mod probing;
 mod quotas;
 mod removal;
 mod request;
@@ -62,6 +63,7 @@ pub use outbox::{
     Action, Chores, Conclusion, Deadline, DueChores, Errand, Failure, Intent, IntentDraft, LANE_WIDTH_MAX,
     Lane, Outward, OutwardHandler,
 };
+pub use probing::{Look, Probe, ProbeError, ProbeRequest, Prober, Seen};
 pub use request::{
     Auth, Body, Client, Data, Fields, LeaseGrant, LoginGrant, Operation, Request, Response, WrapInfo,
 };

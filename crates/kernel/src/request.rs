@@ -119,6 +119,8 @@ pub struct Response {
     pub warnings: Vec<String>,
     /// Overrides the status that follows from the content.
     pub status: Option<u16>,
+    /// HTTP headers beside the usual ones, for protocols that speak through them (ACME). Names in lower case.
+    pub headers: Vec<(&'static str, String)>,
     /// The data's fields stand at the top level of the answer as well (`sys/mounts` and its kin).
     pub flatten: bool,
     /// The engine asks for wrapping, whatever the caller said.

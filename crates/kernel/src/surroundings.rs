@@ -2,6 +2,7 @@
 //! composition root, for the kernel reads no files and owns no log.
 
 use crate::outbound::{self, Outbound};
+use crate::probing::{self, Prober};
 use crate::rotation::{NoticeFiles, Plugins, no_notice_files, no_plugins};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
@@ -44,6 +45,8 @@ pub struct Surroundings {
     pub notice_files: NoticeFiles,
     /// The token of the Kubernetes pod that the program runs in, read anew each time; None elsewhere.
     pub service_account_token: ServiceAccountToken,
+    /// Looks whether somebody holds a name.
+    pub prober: Prober,
 }
 
 /// Reads the token of a pod.
@@ -115,6 +118,7 @@ impl Default for Surroundings {
             plugins: no_plugins(),
             notice_files: no_notice_files(),
             service_account_token: Box::new(|| None),
+            prober: probing::blind(),
         }
     }
 }

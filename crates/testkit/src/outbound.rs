@@ -3,7 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use strongroom_kernel::{Outbound, OutboundError, OutboundRequest, OutboundResponse};
+use strongroom_kernel::{
+    Outbound, OutboundError, OutboundRequest, OutboundResponse, Probe, ProbeError, Prober,
+};
 use strongroom_secret::SecretBytes;
 
 /// Sends requests to `http://HOST:PORT/…`.
@@ -29,6 +31,29 @@ fn exchange(request: &OutboundRequest<'_>) -> std::io::Result<OutboundResponse> 
     let end = end.ok_or_else(|| std::io::Error::other("no answer"))?;
     let status = String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|text| text.parse().ok());
     Ok(OutboundResponse { status: status.unwrap_or(0), body: SecretBytes::new(answer[end + 4..].to_vec()) })
+}
+
+/// Looks of a test's server: every host is this machine, and texts and certificates are nowhere.
+pub fn prober() -> Prober {
+    Arc::new(|request| match &request.probe {
+        Probe::Http { port, path, .. } => {
+            let asked = OutboundRequest {
+                method: "GET",
+                url: &format!("http://127.0.0.1:{port}/{path}"),
+                headers: &[],
+                body: b"",
+                timeout: request.timeout,
+                ca_file: None,
+                response_bytes_max: 4096,
+            };
+            let answer = exchange(&asked).map_err(|error| ProbeError::Connection(error.to_string()))?;
+            match answer.status {
+                200 => Ok(vec![answer.body.expose().to_vec()]),
+                status => Err(ProbeError::Answer(format!("status {status}"))),
+            }
+        }
+        Probe::Texts { .. } | Probe::Certificate { .. } => Err(ProbeError::Names("nowhere".to_owned())),
+    })
 }
 
 /// A request as a [`WebServer`] got it.

@@ -32,7 +32,11 @@ pub fn new_kernel(
     seal_before: Option<Arc<dyn AutoSeal>>,
     settings: KernelSettings,
 ) -> Arc<Kernel> {
-    let surroundings = Surroundings { outbound: outbound::outbound(), ..Surroundings::default() };
+    let surroundings = Surroundings {
+        outbound: outbound::outbound(),
+        prober: outbound::prober(),
+        ..Surroundings::default()
+    };
     let seals = (seal, seal_before);
     new_kernel_in(surroundings, storage, clock, backends, seals, settings)
 }
@@ -342,6 +346,9 @@ pub(crate) fn answer(result: Result<Response, Error>) -> Answer {
             if !response.warnings.is_empty() {
                 body.insert("warnings".into(), json!(response.warnings));
                 status = 200;
+            }
+            if !response.headers.is_empty() {
+                body.insert("headers".into(), json!(response.headers));
             }
             body.insert("lease_id".into(), json!(response.lease_id));
             body.insert("lease_duration".into(), json!(response.lease_duration.as_secs()));

@@ -3,6 +3,7 @@
 mod address;
 mod error;
 mod kv;
+mod probe;
 mod tls;
 mod transport;
 mod web;
@@ -10,6 +11,7 @@ mod web;
 pub use address::Address;
 pub use error::{ClientError, ServerError, ServerErrorKind};
 pub use kv::{KvMount, KvVersion};
+pub use probe::{Addresses, LookError, LookLimits, certificate_shown, look_at};
 pub use tls::{TlsOptions, Verification};
 pub use web::{WebClient, WebRequest};
 

@@ -7,6 +7,7 @@ mod host;
 mod logging;
 mod outbound;
 mod plugins;
+mod probing;
 mod seal;
 mod snapshots;
 
@@ -189,6 +190,7 @@ fn surroundings(config: &Config, host: HostFacts, log: LogControl) -> Surroundin
         service_account_token: Box::new(outbound::service_account_token),
         plugins: plugins::plugins(config).unwrap_or(nothing.plugins),
         notice_files: plugins::notice_files(config).unwrap_or(nothing.notice_files),
+        prober: probing::prober(),
     }
 }
 
@@ -321,6 +323,7 @@ async fn serve(door: Door, tls: Vec<Arc<TlsReloader>>, kernel: Arc<Kernel>) -> R
         }
     });
     let maintenance = maintain(kernel.clone());
+    let looks = look_around(kernel.clone());
     let stop = async move {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -332,7 +335,7 @@ async fn serve(door: Door, tls: Vec<Arc<TlsReloader>>, kernel: Arc<Kernel>) -> R
     if cut_off > 0 {
         tracing::warn!(cut_off, "requests were cut off");
     }
-    drop(maintenance);
+    drop((maintenance, looks));
     tokio::task::spawn_blocking(move || kernel.seal())
         .await
         .map_err(|error| Failure::other(format!("closing failed: {error}")))?;
@@ -359,6 +362,21 @@ fn maintain(kernel: Arc<Kernel>) -> std::sync::mpsc::Sender<()> {
     };
     if let Err(error) = std::thread::Builder::new().name("maintenance".to_owned()).spawn(work) {
         tracing::error!(%error, "leases will not expire: the maintenance thread cannot be started");
+    }
+    stop
+}
+
+/// The thread for looks at others (ACME). It ends when what is returned is dropped.
+fn look_around(kernel: Arc<Kernel>) -> std::sync::mpsc::Sender<()> {
+    let (stop, stopped) = std::sync::mpsc::channel();
+    let work = move || {
+        let mut pause = Duration::from_millis(200);
+        while stopped.recv_timeout(pause) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            pause = kernel.look_around();
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("looks".to_owned()).spawn(work) {
+        tracing::error!(%error, "ACME challenges will not be looked at: their thread cannot be started");
     }
     stop
 }

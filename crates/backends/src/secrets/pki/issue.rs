@@ -247,7 +247,7 @@ fn role_of(call: &mut Call<'_>) -> Result<Role, Error> {
 }
 
 /// The signature of RSA issuers follows the role; of others, their curve.
-fn signature_bits(role: &Role, authority: &Authority) -> u32 {
+pub(super) fn signature_bits(role: &Role, authority: &Authority) -> u32 {
     if authority.key_kind().is_rsa() { role.signature_bits } else { 0 }
 }
 
@@ -372,7 +372,7 @@ pub(super) fn sign(call: &mut Call<'_>) -> Result<Response, Error> {
 }
 
 /// The key of a request is what the role wants.
-fn check_key(role: &Role, key: &PublicKey) -> Result<(), Error> {
+pub(super) fn check_key(role: &Role, key: &PublicKey) -> Result<(), Error> {
     if role.key_type == "any" {
         return Ok(());
     }

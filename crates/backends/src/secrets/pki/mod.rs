@@ -1,5 +1,6 @@
 //! Certificates: authorities of one's own, what they sign, and what they take back.
 
+mod acme;
 mod authorities;
 mod certificates;
 mod issue;
@@ -23,10 +24,22 @@ pub(crate) static PKI: Backend = Backend {
     memory: || std::sync::Arc::new(Memory::default()),
     revoke: Some(revocation::end_lease),
     tidy: Some(tidying::tidy),
+    looks: Some(acme::looks),
     ..Backend::new("pki", Class::Secret, "Issues and revokes certificates.", TABLES)
 };
 
-const TABLES: &[&[Route]] = &[ISSUING, AUTHORITIES, PUBLIC, CERTIFICATES, SETTINGS];
+const TABLES: &[&[Route]] = &[
+    ISSUING,
+    AUTHORITIES,
+    PUBLIC,
+    CERTIFICATES,
+    SETTINGS,
+    acme::SETTINGS,
+    acme::OF_MOUNT,
+    acme::OF_ROLE,
+    acme::OF_ISSUER,
+    acme::OF_ISSUER_AND_ROLE,
+];
 
 const fn text(name: &'static str, description: &'static str) -> Field {
     field(name, FieldKind::Text, description)

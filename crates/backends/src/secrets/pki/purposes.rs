@@ -41,6 +41,11 @@ const EXTENDED: [(&str, ObjectIdentifier); 14] = [
     ("microsoftkernelcodesigning", ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.61.1.1")),
 ];
 
+/// The extended usage of a server's key.
+pub(super) fn for_servers() -> Vec<ObjectIdentifier> {
+    vec![SERVER]
+}
+
 /// The purposes of certificates of a role.
 pub(super) fn of_role(role: &Role) -> Result<Purposes, Error> {
     let flags = [

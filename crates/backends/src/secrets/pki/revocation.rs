@@ -86,7 +86,10 @@ fn certificate_asked(call: &mut Call<'_>) -> Result<ReadCertificate, Error> {
     }
 }
 
-fn revoke_certificate(call: &mut Call<'_>, certificate: &ReadCertificate) -> Result<Response, Error> {
+pub(super) fn revoke_certificate(
+    call: &mut Call<'_>,
+    certificate: &ReadCertificate,
+) -> Result<Response, Error> {
     let serial = certificate.serial().to_vec();
     let record = match store::revocation(call, &serial)? {
         Some(known) => known,
@@ -124,7 +127,10 @@ fn revoke_certificate(call: &mut Call<'_>, certificate: &ReadCertificate) -> Res
 }
 
 /// The issuer of the mount that signed a certificate.
-fn issuer_of(call: &mut Call<'_>, certificate: &ReadCertificate) -> Result<Option<IssuerRecord>, Error> {
+pub(super) fn issuer_of(
+    call: &mut Call<'_>,
+    certificate: &ReadCertificate,
+) -> Result<Option<IssuerRecord>, Error> {
     for issuer in store::issuers(call)? {
         let own = ReadCertificate::from_der(&issuer.der).map_err(damaged)?;
         if certificate.is_signed_by(&own) {

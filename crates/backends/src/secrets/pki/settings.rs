@@ -315,6 +315,11 @@ pub(super) fn write_default_key(call: &mut Call<'_>) -> Result<Response, Error> 
 
 // The cluster.
 
+/// The address of this mount as it is reached from outside; empty where it is not said.
+pub(super) fn cluster_path(call: &mut Call<'_>) -> Result<String, Error> {
+    Ok(load::<Cluster>(call, "cluster")?.path)
+}
+
 pub(super) fn read_cluster(call: &mut Call<'_>) -> Result<Response, Error> {
     let cluster: Cluster = load(call, "cluster")?;
     Ok(object(json!(cluster)))

@@ -193,12 +193,13 @@ pub(super) fn write_auto(call: &mut Call<'_>) -> Result<Response, Error> {
 /// A piece of what is under way, or due by itself; called by the server's maintenance.
 pub(super) fn tidy(call: &mut Call<'_>) -> Result<Tidied, Error> {
     revocation::keep_current(call)?;
+    let of_acme = super::acme::tidy(call)?;
     let state: State = settings::tidy_settings(call, STATE)?;
     if state.state != RUNNING {
         let auto: Auto = settings::tidy_settings(call, AUTO)?;
         let last = state.started.unwrap_or(Timestamp::EPOCH);
         if !auto.enabled || call.now < last.plus(auto.interval) {
-            return Ok(Tidied::All);
+            return Ok(of_acme);
         }
         begin(call, auto.plan)?;
     }

@@ -20,6 +20,7 @@ use crate::quotas::Quotas;
 use crate::rotation::Rotation;
 use crate::seal::{AutoSeal, Seal, SealProgress};
 use crate::settings::{LiveSettings, ServerSettings};
+use crate::streams::Streams;
 use crate::surroundings::Surroundings;
 use crate::topology::Topology;
 use crate::transaction::{Intent, Marks, Tx};
@@ -205,6 +206,11 @@ impl Kernel {
     /// The way to other servers over HTTP.
     pub fn outbound(&self) -> &Outbound {
         &self.surroundings.outbound
+    }
+
+    /// The way to other servers that speak no HTTP.
+    pub fn streams(&self) -> &Streams {
+        &self.surroundings.streams
     }
 
     /// The token of the Kubernetes pod that the program runs in.

@@ -39,6 +39,7 @@ mod route;
 mod seal;
 mod seal_migration;
 mod settings;
+mod streams;
 mod surroundings;
 mod system;
 pub mod tokens;
@@ -70,6 +71,7 @@ pub use request::{
 pub use route::{Access, Captures, Field, FieldKind, Handler, Method, Route, Run};
 pub use seal::{AutoSeal, AutoSealError, Initialized, Seal, Sharing};
 pub use settings::{CorsSettings, ServerSettings};
+pub use streams::{ByteStream, StreamRequest, StreamTls, Streams};
 pub use surroundings::{LOGGERS, LogControl, LogLevel, LogLevels, ServiceAccountToken, Surroundings};
 pub use system::tools;
 pub use transaction::{Key, Record, Space, Table, Tx};

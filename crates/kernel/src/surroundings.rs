@@ -4,6 +4,7 @@
 use crate::outbound::{self, Outbound};
 use crate::probing::{self, Prober};
 use crate::rotation::{NoticeFiles, Plugins, no_notice_files, no_plugins};
+use crate::streams::{self, Streams};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -43,6 +44,8 @@ pub struct Surroundings {
     pub plugins: Plugins,
     /// Writes files that tell of new versions of secrets.
     pub notice_files: NoticeFiles,
+    /// Opens connections to servers that speak no HTTP.
+    pub streams: Streams,
     /// The token of the Kubernetes pod that the program runs in, read anew each time; None elsewhere.
     pub service_account_token: ServiceAccountToken,
     /// Looks whether somebody holds a name.
@@ -117,6 +120,7 @@ impl Default for Surroundings {
             outbound: outbound::unreachable(),
             plugins: no_plugins(),
             notice_files: no_notice_files(),
+            streams: streams::unreachable(),
             service_account_token: Box::new(|| None),
             prober: probing::blind(),
         }

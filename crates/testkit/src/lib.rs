@@ -19,6 +19,8 @@ pub mod peers;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod simulation;
+#[cfg(feature = "server")]
+mod streams;
 
 pub use clock::FakeClock;
 pub use entropy::SeededEntropy;

@@ -1,6 +1,6 @@
 //! A whole server in this process: the kernel over a store in memory, with a clock that is told and seeded entropy.
 
-use crate::{FakeClock, SeededEntropy, outbound};
+use crate::{FakeClock, SeededEntropy, outbound, streams};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,7 @@ pub fn new_kernel(
     let surroundings = Surroundings {
         outbound: outbound::outbound(),
         prober: outbound::prober(),
+        streams: streams::streams(),
         ..Surroundings::default()
     };
     let seals = (seal, seal_before);

@@ -4,6 +4,7 @@ mod address;
 mod error;
 mod kv;
 mod probe;
+mod secure_stream;
 mod tls;
 mod transport;
 mod web;
@@ -12,6 +13,7 @@ pub use address::Address;
 pub use error::{ClientError, ServerError, ServerErrorKind};
 pub use kv::{KvMount, KvVersion};
 pub use probe::{Addresses, LookError, LookLimits, certificate_shown, look_at};
+pub use secure_stream::SecureStream;
 pub use tls::{TlsOptions, Verification};
 pub use web::{WebClient, WebRequest};
 

@@ -7,6 +7,7 @@ mod glob;
 mod jws;
 mod jwt;
 mod kubernetes;
+mod ldap;
 mod token_parameters;
 mod userpass;
 mod web;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Vec<&'static Backend> {
         &jwt::JWT,
         &jwt::OIDC,
         &kubernetes::BACKEND,
+        &ldap::BACKEND,
         &userpass::BACKEND,
     ]
 }

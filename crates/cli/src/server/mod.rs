@@ -10,6 +10,7 @@ mod plugins;
 mod probing;
 mod seal;
 mod snapshots;
+mod streams;
 
 use crate::environment::Environment;
 use crate::failure::Failure;
@@ -187,6 +188,7 @@ fn surroundings(config: &Config, host: HostFacts, log: LogControl) -> Surroundin
         host,
         log,
         outbound: outbound::outbound(),
+        streams: streams::streams(),
         service_account_token: Box::new(outbound::service_account_token),
         plugins: plugins::plugins(config).unwrap_or(nothing.plugins),
         notice_files: plugins::notice_files(config).unwrap_or(nothing.notice_files),

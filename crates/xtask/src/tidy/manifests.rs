@@ -2,7 +2,7 @@ use super::tree::{Package, Tree};
 use anyhow::Result;
 
 /// Raise it in the commit that adds a dependency, and say there why the dependency is worth its cost.
-const LOCKED_PACKAGES_MAX: usize = 470;
+const LOCKED_PACKAGES_MAX: usize = 480;
 
 /// What each crate may be built with inside the workspace. A crate that is not here may use every other but the
 /// development crates and the binary.

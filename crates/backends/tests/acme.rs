@@ -1,4 +1,5 @@
 //! ACME in the PKI engine: the protocol and what it refuses. What other people's clients make of it, `cargo xtask test interop` looks at.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here shall fail the test")]
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;

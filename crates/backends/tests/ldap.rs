@@ -230,10 +230,11 @@ fn names_cannot_change_a_search_or_a_bind() {
     refused(&login(&server, "ann,ou=x+cn=\"y\"", "p"), 400, "failed to bind as user");
     let asked = directory.asked.lock().unwrap().last().unwrap().clone();
     assert_eq!(asked, format!("bind uid=ann\\,ou\\=x\\+cn\\=\\\"y\\\",{PEOPLE}"));
+    // And groups are searched for as the person who logs in.
     let answer = login(&server, "ann", "not-a-real-password");
     assert_eq!(
         answer.body["auth"]["policies"],
-        json!(["default", "everybody", "hers", "local"]),
+        json!(["default", "everybody", "hers", "local", "ops", "shared"]),
         "{answer:?}"
     );
 }

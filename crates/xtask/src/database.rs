@@ -166,6 +166,11 @@ async fn kill_again_and_again(recipe: &Recipe, peer: &Peer, kills: u64, seed: u6
     let mut api = Api::new(recipe.endpoint()?, &keys.root_token);
     api.must("POST", "sys/leases/revoke-prefix/database/creds", None).await?;
     given.lock().map_err(|_| anyhow::anyhow!("a worker has panicked"))?.clear();
+    // What was revoked is taken back a moment later.
+    let begun = Instant::now();
+    while accounts(peer)? != 0 && begun.elapsed().as_secs() <= SETTLED_SECONDS_MAX {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     if let Err(problem) = settled(&mut api, peer, &given).await? {
         problems.push(format!("after all leases were revoked: {problem}"));
     }

@@ -22,7 +22,7 @@ const WORKERS: usize = 4;
 /// A round lasts for less than this before its kill.
 const ROUND_MILLISECONDS: u64 = 400;
 /// Until all is settled after a kill; a retry waits for some seconds.
-const SETTLED_SECONDS_MAX: u64 = 120;
+const SETTLED_SECONDS_MAX: u64 = 300;
 const SHORT_TTL_SECONDS: u64 = 2;
 
 #[derive(Args)]
@@ -44,7 +44,7 @@ pub(crate) struct Options {
 impl Options {
     /// A short run.
     pub(crate) fn short() -> Self {
-        Self { kills: 15, rotations: 100, seed: None, profile: Profile::Debug }
+        Self { kills: 4, rotations: 100, seed: None, profile: Profile::Debug }
     }
 }
 

@@ -110,7 +110,9 @@ fn settings_are_changed_and_told() {
     assert_eq!(*told.lock().unwrap(), [false, true, false]);
     let headers = "sys/config/auditing/request-headers";
     assert_eq!(root.write(&format!("{headers}/X-Trace"), json!({"hmac": true})).status, 204);
-    assert_eq!(root.write(&format!("{headers}/X-Vault-Token"), json!({})).status, 400);
+    for secret in ["X-Vault-Token", "X-Vault-MFA"] {
+        assert_eq!(root.write(&format!("{headers}/{secret}"), json!({})).status, 400);
+    }
     assert_eq!(root.read(headers).data(), &json!({"headers": {"x-trace": {"hmac": true}}}));
     assert_eq!(root.read(&format!("{headers}/x-trace")).data(), &json!({"x-trace": {"hmac": true}}));
     assert_eq!(root.delete(&format!("{headers}/X-Trace")).status, 204);

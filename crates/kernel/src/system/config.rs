@@ -10,10 +10,11 @@ use crate::settings::{self, CorsSettings, ServerSettings};
 use serde_json::{Map, Value, json};
 
 const HEADERS_MAX: usize = 100;
-/// Headers that hold credentials; the doors do not even hand them on.
 const VALUES_MAX: usize = 20;
 const VALUE_BYTES_MAX: usize = 8192;
-const SECRET_HEADERS: [&str; 4] = ["x-vault-token", "authorization", "proxy-authorization", "cookie"];
+/// Headers that hold credentials. The doors hand on none of them but the codes of a second factor, which logins read.
+const SECRET_HEADERS: [&str; 5] =
+    ["x-vault-token", "authorization", "proxy-authorization", "cookie", "x-vault-mfa"];
 
 pub(super) const ROUTES: &[Route] = &[
     Route {

@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use strongroom_scan::git::GitOptions;
 use strongroom_testkit::SeededEntropy;
-use strongroom_testkit::hostile::git::{TARGETS, index, indexes};
+use strongroom_testkit::hostile::git::{TARGETS, found_in_pack, index, indexes};
 use strongroom_testkit::hostile::mutated;
 
 fn rounds() -> u64 {
@@ -28,6 +28,8 @@ fn deltas_patches_and_indexes_take_anything() {
             }
         }
     }
+    let packs = TARGETS.iter().find(|target| target.name == "pack").unwrap();
+    assert_eq!(found_in_pack(packs.examples[0].as_bytes()), 1, "the example is a good repository");
     for example in indexes() {
         index(&example);
         for _ in 0..rounds() * 10 {

@@ -198,6 +198,7 @@ impl Kernel {
             fields: Fields::default(),
             body: Body::default(),
             token: None,
+            basic: None,
             wrap_ttl: None,
             client: Client::default(),
             headers: Vec::new(),

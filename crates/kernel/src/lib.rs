@@ -55,6 +55,7 @@ pub use barrier::Keys;
 pub use call::Call;
 pub use caller::Caller;
 pub use error::{Error, ErrorKind};
+pub use identity::oidc::provider::is_redirect;
 pub use kernel::{Kernel, KernelParts, KernelSettings};
 pub use leases::LeaseRecord;
 pub use mounts::{Mount, MountConfig, MountRecord, UserLockoutConfig};
@@ -66,7 +67,8 @@ pub use outbox::{
 };
 pub use probing::{Look, Probe, ProbeError, ProbeRequest, Prober, Seen};
 pub use request::{
-    Auth, Body, Client, Data, Fields, LeaseGrant, LoginGrant, Operation, Request, Response, WrapInfo,
+    Auth, BasicCredentials, Body, Client, Data, Fields, LeaseGrant, LoginGrant, Operation, Request, Response,
+    WrapInfo,
 };
 pub use route::{Access, Captures, Field, FieldKind, Handler, Method, Route, Run};
 pub use seal::{AutoSeal, AutoSealError, Initialized, Seal, Sharing};

@@ -51,10 +51,19 @@ pub struct Request {
     /// The body as it was sent, for what must be kept exactly. Empty where there was none.
     pub body: Body,
     pub token: Option<SecretString>,
+    /// `Authorization: Basic`, by which OAuth's clients say who they are.
+    pub basic: Option<BasicCredentials>,
     pub wrap_ttl: Option<Duration>,
     pub client: Client,
     /// Headers that audit may be configured to record, by lower-case name.
     pub headers: Vec<(String, String)>,
+}
+
+/// A name and its secret (RFC 7617).
+#[derive(Debug)]
+pub struct BasicCredentials {
+    pub user: String,
+    pub password: SecretString,
 }
 
 /// Who is on the other end of the connection.

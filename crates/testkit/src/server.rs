@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use strongroom_kernel::audit::Permissions;
 use strongroom_kernel::{
-    AuditParts, Auth, AutoSeal, Backend, Body, Client, Data, Error, Fields, Kernel, KernelParts,
-    KernelSettings, Operation, Request, Response, Seal, Sharing, Surroundings, WrapInfo,
+    AuditParts, Auth, AutoSeal, Backend, BasicCredentials, Body, Client, Data, Error, Fields, Kernel,
+    KernelParts, KernelSettings, Operation, Request, Response, Seal, Sharing, Surroundings, WrapInfo,
 };
 use strongroom_secret::{NamespacePath, RequestPath, SecretBytes, SecretString};
 use strongroom_storage::Storage;
@@ -82,6 +82,7 @@ pub struct Session<'s> {
     address: &'s str,
     certificates: Vec<Vec<u8>>,
     headers: Vec<(String, String)>,
+    basic: Option<(String, String)>,
 }
 
 impl TestServer {
@@ -172,6 +173,7 @@ impl TestServer {
             address: "127.0.0.1",
             certificates: Vec::new(),
             headers: Vec::new(),
+            basic: None,
         }
     }
 }
@@ -206,6 +208,13 @@ impl<'s> Session<'s> {
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With `Authorization: Basic`.
+    #[must_use]
+    pub fn with_basic(mut self, user: &str, password: &str) -> Self {
+        self.basic = Some((user.to_owned(), password.to_owned()));
         self
     }
 
@@ -286,6 +295,10 @@ impl<'s> Session<'s> {
             fields,
             body: Body(body),
             token: self.token.as_deref().map(SecretString::from),
+            basic: self.basic.as_ref().map(|(user, password)| BasicCredentials {
+                user: user.clone(),
+                password: SecretString::from(password.as_str()),
+            }),
             wrap_ttl: self.wrap_ttl,
             client: Client {
                 address: self.address.parse().ok(),

@@ -1,6 +1,6 @@
 //! From the head and the body of an HTTP request to the kernel's [`Request`].
 
-use super::path::decode_path;
+use super::path::{decode_form, decode_path};
 use super::query::{self, Query};
 use super::refusal::Refusal;
 use super::{body, json_limits};
@@ -11,8 +11,12 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, StatusCode, Version, header};
 use serde_json::{Map, Value};
 use std::time::Duration;
-use strongroom_kernel::{Body, Client, Fields, Operation, Request};
+use strongroom_crypto::token::decode_base64;
+use strongroom_kernel::{BasicCredentials, Body, Client, Fields, Operation, Request};
 use strongroom_secret::{NamespacePath, RequestPath, SecretString, parse_duration};
+
+/// The longest `Authorization: Basic` that is looked at.
+const BASIC_BYTES_MAX: usize = 4096;
 
 /// HTTP/1.1 wants to know which host is meant (RFC 9112, section 3.2).
 pub(crate) fn check_host(head: &Parts) -> Result<(), Refusal> {
@@ -46,6 +50,7 @@ pub(crate) async fn request(
     let form = BodyForm::of(operation, &path, &head.headers);
     let namespace = namespace(head)?;
     let token = token(head)?;
+    let basic = text_header(head, "authorization")?.and_then(basic);
     let wrap_ttl = wrap_ttl(head)?;
     let bytes_max = match form {
         BodyForm::Snapshot => shared.options.snapshot_bytes_max,
@@ -60,6 +65,7 @@ pub(crate) async fn request(
         fields: fields(operation, form, query.fields, &body)?,
         body,
         token,
+        basic,
         wrap_ttl,
         client: Client { address, port: peer.port, certificates: peer.certificates.clone() },
         headers: recordable_headers(&head.headers),
@@ -209,6 +215,20 @@ fn token(head: &Parts) -> Result<Option<SecretString>, Refusal> {
 fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+/// Names and secrets of OAuth's clients are forms before they are base64 (RFC 6749, section 2.3.1).
+fn basic(authorization: &str) -> Option<BasicCredentials> {
+    let (scheme, encoded) = authorization.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > BASIC_BYTES_MAX {
+        return None;
+    }
+    let plain = decode_base64(encoded.trim())?;
+    let (user, password) = std::str::from_utf8(plain.expose()).ok()?.split_once(':')?;
+    Some(BasicCredentials {
+        user: decode_form(user).ok()?.into_owned(),
+        password: SecretString::new(decode_form(password).ok()?.into_owned()),
+    })
 }
 
 fn wrap_ttl(head: &Parts) -> Result<Option<Duration>, Refusal> {

@@ -2,10 +2,11 @@
 //! entities; both carry policies.
 
 mod aliases;
+mod ended;
 mod entities;
 mod groups;
 pub(crate) mod mfa;
-mod oidc;
+pub(crate) mod oidc;
 mod shown;
 mod store;
 
@@ -27,7 +28,7 @@ const GROUPS_MAX: usize = 4096;
 
 /// The tables of the backend at `identity/`.
 pub(crate) const TABLES: &[&[Route]] =
-    &[entities::ROUTES, aliases::ROUTES, groups::ROUTES, mfa::ROUTES, oidc::ROUTES];
+    &[entities::ROUTES, aliases::ROUTES, groups::ROUTES, mfa::ROUTES, oidc::ROUTES, oidc::provider::ROUTES];
 
 /// What a request needs to know of its caller's entity.
 #[derive(Debug, Clone, Default)]

@@ -575,6 +575,7 @@ fn request(
         fields: Fields(fields),
         body: Body(text.into_bytes()),
         token: token.map(SecretString::from),
+        basic: None,
         wrap_ttl,
         client: Client::default(),
         headers: Vec::new(),

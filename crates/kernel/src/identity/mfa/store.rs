@@ -1,11 +1,11 @@
 //! What is stored for second factors.
 
+use super::super::ended;
 use crate::error::Error;
 use crate::namespaces::kernel_space;
 use crate::tokens::TokenEntry;
 use crate::transaction::{Key, Record, Table, Tx};
 use serde::{Deserialize, Serialize};
-use std::ops::ControlFlow;
 use std::time::Duration;
 use strongroom_secret::Timestamp;
 
@@ -184,21 +184,8 @@ pub(super) fn hold(
     login: &HeldLogin,
     now: Timestamp,
 ) -> Result<(), Error> {
-    const REMOVED_MAX: usize = 4;
     let folder = folder(tx, namespace, HELD);
-    let mut ended = Vec::new();
-    tx.entries(&folder, &mut |rest, _| {
-        let until = rest.first_chunk::<8>().map_or(0, |until| i64::from_be_bytes(*until));
-        if until > now.nanoseconds() || ended.len() >= REMOVED_MAX {
-            return Ok(ControlFlow::Break(()));
-        }
-        ended.push(rest.to_vec());
-        Ok(ControlFlow::Continue(()))
-    })?;
-    for rest in &ended {
-        let key = tx.entry_key(&folder, rest);
-        tx.delete(&key)?;
-    }
+    ended::sweep(tx, &folder, now)?;
     let key = held_key(tx, namespace, handle);
     tx.put_record(&key, login)
 }

@@ -1,6 +1,7 @@
 //! `identity/oidc`: signed statements of who a caller is (OpenID Connect ID tokens), and what is needed to check them.
 //! Source: <https://developer.hashicorp.com/vault/api-docs/secret/identity/tokens>
 
+pub(crate) mod provider;
 mod store;
 mod template;
 
@@ -18,10 +19,13 @@ use std::time::Duration;
 use store::{Config, NamedKey, TokenRole};
 use strongroom_crypto::jose::JoseAlgorithm;
 use strongroom_crypto::token::random_base62;
+use strongroom_secret::Timestamp;
 
 const CLIENT_ID_CHARACTERS: usize = 26;
 /// The key that is there without having been made.
 const DEFAULT_KEY: &str = "default";
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const ISSUER_IS_SET: &str = "If \"issuer\" is set explicitly, all tokens must be validated against that address, including those issued by secondary clusters. Setting issuer to \"\" will restore the default behavior of using the cluster's api_addr as the issuer.";
 
 const CONFIG: &[Field] =
     &[field("issuer", FieldKind::Text, "Scheme, host and port by which checkers reach this server.")];
@@ -107,9 +111,7 @@ fn write_config(call: &mut Call<'_>) -> Result<Response, Error> {
     if config.issuer.is_empty() {
         return Ok(Response::default());
     }
-    Ok(Response::default().with_warning(
-        "If \"issuer\" is set explicitly, all tokens must be validated against that address, including those issued by secondary clusters. Setting issuer to \"\" will restore the default behavior of using the cluster's api_addr as the issuer.",
-    ))
+    Ok(Response::default().with_warning(ISSUER_IS_SET))
 }
 
 fn check_issuer(issuer: &str) -> Result<(), Error> {
@@ -139,11 +141,16 @@ fn read_config(call: &mut Call<'_>) -> Result<Response, Error> {
 
 /// The `iss` of a namespace's tokens.
 fn issuer(call: &Call<'_>, config: &Config, namespace: &Namespace) -> String {
-    let base = match config.issuer.as_str() {
+    address_of(call, &config.issuer, "v1", namespace)
+}
+
+/// Where this backend is in a namespace: at the address that was set, or else at the server's own.
+fn address_of(call: &Call<'_>, base: &str, prefix: &str, namespace: &Namespace) -> String {
+    let base = match base {
         "" => call.kernel.settings().api_address.trim_end_matches('/'),
-        issuer => issuer,
+        base => base,
     };
-    format!("{base}/v1/{}identity/oidc", namespace.path().as_str())
+    format!("{base}/{prefix}/{}identity/oidc", namespace.path().as_str())
 }
 
 fn list_keys(call: &mut Call<'_>) -> Result<Response, Error> {
@@ -157,13 +164,22 @@ fn list_keys(call: &mut Call<'_>) -> Result<Response, Error> {
 
 fn read_key(call: &mut Call<'_>) -> Result<Response, Error> {
     let name = call.capture("name").to_owned();
-    let key = store::key(&mut call.tx, call.namespace.id(), &name)?.ok_or_else(Error::not_found)?;
-    Ok(data(json!({
-        "algorithm": key.algorithm,
-        "allowed_client_ids": key.allowed_client_ids,
-        "rotation_period": key.rotation_period.as_secs(),
-        "verification_ttl": key.verification_ttl.as_secs(),
-    })))
+    let shown =
+        |algorithm: &str, client_ids: &[String], rotation_period: Duration, verification_ttl: Duration| {
+            data(json!({
+                "algorithm": algorithm,
+                "allowed_client_ids": client_ids,
+                "rotation_period": rotation_period.as_secs(),
+                "verification_ttl": verification_ttl.as_secs(),
+            }))
+        };
+    match store::key(&mut call.tx, call.namespace.id(), &name)? {
+        Some(key) => {
+            Ok(shown(&key.algorithm, &key.allowed_client_ids, key.rotation_period, key.verification_ttl))
+        }
+        None if name == DEFAULT_KEY => Ok(shown("RS256", &["*".to_owned()], DAY, DAY)),
+        None => Err(Error::not_found()),
+    }
 }
 
 fn write_key(call: &mut Call<'_>) -> Result<Response, Error> {
@@ -177,7 +193,7 @@ fn write_key(call: &mut Call<'_>) -> Result<Response, Error> {
     let entropy = call.kernel.entropy();
     let mut key = match known {
         Some(key) => key,
-        None => NamedKey::new(entropy, &name, algorithm.as_deref().unwrap_or("RS256"), call.now)?,
+        None => new_key(call, &name, algorithm.as_deref().unwrap_or("RS256"))?,
     };
     if let Some(period) = call.fields().duration("rotation_period")? {
         if period < Duration::from_secs(60) {
@@ -192,6 +208,7 @@ fn write_key(call: &mut Call<'_>) -> Result<Response, Error> {
     if key.verification_ttl > key.rotation_period.saturating_mul(10) {
         return Err(Error::invalid("verification_ttl cannot be longer than 10x rotation_period"));
     }
+    check_lifetimes(call, &key)?;
     if let Some(ids) = call.fields().list("allowed_client_ids")? {
         key.allowed_client_ids = ids;
     }
@@ -201,6 +218,18 @@ fn write_key(call: &mut Call<'_>) -> Result<Response, Error> {
     }
     store::save_key(&mut call.tx, namespace, &key)?;
     Ok(Response::default())
+}
+
+/// A key verifies for at least as long as the ID tokens of its clients are good. Tokens of roles end with it.
+fn check_lifetimes(call: &mut Call<'_>, key: &NamedKey) -> Result<(), Error> {
+    if provider::longest_of_key(call, &key.name)? <= key.verification_ttl {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "unable to update key {:?} because it is currently referenced by one or more clients with an id_token_ttl greater than {} seconds",
+        key.name,
+        key.verification_ttl.as_secs()
+    )))
 }
 
 fn rotate(call: &mut Call<'_>) -> Result<Response, Error> {
@@ -228,6 +257,13 @@ fn delete_key(call: &mut Call<'_>) -> Result<Response, Error> {
             users.join(", ")
         )));
     }
+    let clients = provider::names_of_key(call, &name)?;
+    if !clients.is_empty() {
+        return Err(Error::invalid(format!(
+            "unable to delete key {name:?} because it is currently referenced by these clients: {}",
+            clients.join(", ")
+        )));
+    }
     store::delete_key(&mut call.tx, namespace, &name)?;
     Ok(Response::default())
 }
@@ -238,9 +274,28 @@ fn key_of(call: &mut Call<'_>, name: &str) -> Result<Option<NamedKey>, Error> {
     if known.is_some() || name != DEFAULT_KEY {
         return Ok(known);
     }
-    let mut key = NamedKey::new(call.kernel.entropy(), name, "RS256", call.now)?;
-    key.allowed_client_ids = vec!["*".to_owned()];
+    let key = new_key(call, name, "RS256")?;
     store::save_key(&mut call.tx, call.namespace.id(), &key)?;
+    Ok(Some(key))
+}
+
+/// A key that is not stored yet. The default one signs for everybody.
+fn new_key(call: &Call<'_>, name: &str, algorithm: &str) -> Result<NamedKey, Error> {
+    let mut key = NamedKey::new(call.kernel.entropy(), name, algorithm, call.now)?;
+    if name == DEFAULT_KEY {
+        key.allowed_client_ids = vec!["*".to_owned()];
+    }
+    Ok(key)
+}
+
+/// The same, signing with another pair if its time has come.
+fn fresh_key(call: &mut Call<'_>, name: &str) -> Result<Option<NamedKey>, Error> {
+    let Some(mut key) = key_of(call, name)? else { return Ok(None) };
+    if key.next_rotation <= call.now {
+        let (ttl, algorithm) = (key.verification_ttl, key.algorithm.clone());
+        key.rotate(call.kernel.entropy(), call.now, ttl, &algorithm)?;
+        store::save_key(&mut call.tx, call.namespace.id(), &key)?;
+    }
     Ok(Some(key))
 }
 
@@ -270,7 +325,7 @@ fn write_role(call: &mut Call<'_>) -> Result<Response, Error> {
         name: name.clone(),
         key: String::new(),
         template: String::new(),
-        ttl: Duration::from_secs(24 * 3600),
+        ttl: DAY,
         client_id: random_base62(call.kernel.entropy(), CLIENT_ID_CHARACTERS).expose().to_owned(),
     });
     let fields = call.fields();
@@ -322,18 +377,13 @@ fn token(call: &mut Call<'_>) -> Result<Response, Error> {
         .ok_or_else(|| Error::invalid("no entity associated with the request's token"))?;
     let role = store::role(&mut call.tx, namespace, &name)?
         .ok_or_else(|| Error::invalid(format!("role {name:?} not found")))?;
-    let mut key =
-        key_of(call, &role.key)?.ok_or_else(|| Error::invalid(format!("key {:?} not found", role.key)))?;
+    let key =
+        fresh_key(call, &role.key)?.ok_or_else(|| Error::invalid(format!("key {:?} not found", role.key)))?;
     if !key.allowed_client_ids.iter().any(|id| *id == role.client_id || id == "*") {
         return Err(Error::invalid(format!(
             "the key {:?} does not list the client ID of the role {name:?} as an allowed client ID",
             role.key
         )));
-    }
-    if key.next_rotation <= call.now {
-        let (ttl, algorithm) = (key.verification_ttl, key.algorithm.clone());
-        key.rotate(call.kernel.entropy(), call.now, ttl, &algorithm)?;
-        store::save_key(&mut call.tx, namespace, &key)?;
     }
     let config = store::config(&mut call.tx, namespace)?;
     // A token must not outlive the key that verifies it.
@@ -438,17 +488,21 @@ fn discovery(call: &mut Call<'_>) -> Result<Response, Error> {
 }
 
 fn public_keys(call: &mut Call<'_>) -> Result<Response, Error> {
-    let mut keys = Vec::new();
-    for key in store::all_keys(&mut call.tx, call.namespace.id())? {
-        for (kid, public) in key.public_keys(call.now) {
-            let members = public.jwk().map_err(|error| Error::internal(error.to_string()))?;
-            let mut jwk: Map<String, Value> =
-                members.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
-            jwk.insert("use".to_owned(), json!("sig"));
-            jwk.insert("kid".to_owned(), json!(kid));
-            jwk.insert("alg".to_owned(), json!(public.algorithm.as_str()));
-            keys.push(Value::Object(jwk));
-        }
+    let keys = store::all_keys(&mut call.tx, call.namespace.id())?;
+    Ok(Response::plain(json!({ "keys": key_set(&keys, call.now)? })))
+}
+
+/// JSON Web Keys (RFC 7517) of all pairs that verify now.
+fn key_set(keys: &[NamedKey], now: Timestamp) -> Result<Vec<Value>, Error> {
+    let mut set = Vec::new();
+    for (kid, public) in keys.iter().flat_map(|key| key.public_keys(now)) {
+        let members = public.jwk().map_err(|error| Error::internal(error.to_string()))?;
+        let mut jwk: Map<String, Value> =
+            members.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+        jwk.insert("use".to_owned(), json!("sig"));
+        jwk.insert("kid".to_owned(), json!(kid));
+        jwk.insert("alg".to_owned(), json!(public.algorithm.as_str()));
+        set.push(Value::Object(jwk));
     }
-    Ok(Response::plain(json!({ "keys": keys })))
+    Ok(set)
 }

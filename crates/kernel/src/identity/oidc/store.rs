@@ -152,12 +152,12 @@ impl NamedKey {
     }
 }
 
-fn folder(tx: &Tx<'_>, namespace: u64, name: &str) -> Key {
+pub(super) fn folder(tx: &Tx<'_>, namespace: u64, name: &str) -> Key {
     let table = tx.table(kernel_space(namespace), OIDC);
     tx.name_key(&table, name)
 }
 
-fn place(tx: &Tx<'_>, namespace: u64, kind: &str, name: &str) -> Key {
+pub(super) fn place(tx: &Tx<'_>, namespace: u64, kind: &str, name: &str) -> Key {
     tx.name_key(&folder(tx, namespace, kind), name)
 }
 

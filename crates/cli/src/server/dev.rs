@@ -145,6 +145,7 @@ async fn mount_kv(kernel: &Arc<Kernel>, token: &SecretString) -> Result<(), Fail
         fields: Fields(fields),
         body: Body::default(),
         token: Some(token.duplicate()),
+        basic: None,
         wrap_ttl: None,
         client: Client::default(),
         headers: Vec::new(),

@@ -453,6 +453,12 @@ fn the_persona_git_secrets() {
     let stream = repository.run_with(&["--persona=git-secrets", "--scan", "-"], b"needle5\n");
     assert_eq!(stream.status.code(), Some(1), "{}", stderr(&stream));
     assert_eq!(run(&["--scan", "-f"]).status.code(), Some(1));
+    repository.git(&["checkout", "-q", "--orphan", "new"]);
+    repository.write("b.txt", b"needle88\n");
+    repository.git(&["add", "b.txt"]);
+    repository.git(&["branch", "-q", "-D", "main"]);
+    let unborn = run(&["--scan-history"]);
+    assert!(stderr(&unborn).starts_with("b.txt:1:needle88\n"), "what is tracked: {}", stderr(&unborn));
 }
 
 #[test]

@@ -132,8 +132,12 @@ pub(super) fn listed(
 /// `commit:path:number:line` for every commit that brings a blob with a line that matches. Merge commits count; each blob is
 /// read once.
 pub(super) fn history(repository: &Repository, patterns: &Patterns) -> Result<Found, Ended> {
-    if patterns.are_none() || repository.commits()?.is_empty() {
+    if patterns.are_none() {
         return Ok(Found::default());
+    }
+    if repository.commits()?.is_empty() {
+        // Before the first commit git-secrets looks at what is tracked.
+        return listed(repository, Scope::Tracked, &[], patterns);
     }
     let mut places: HashMap<String, Vec<(String, Vec<u8>)>> = HashMap::new();
     let mut order = Vec::new();

@@ -307,6 +307,66 @@ fn a_push_is_stopped_on_both_sides() {
 }
 
 #[test]
+fn where_husky_is_in_charge_its_files_get_a_line() {
+    let repository = Repository::new();
+    fs::create_dir_all(repository.path().join(".husky/_")).unwrap();
+    repository.git(&["config", "core.hooksPath", ".husky/_"]);
+    repository.write(".husky/pre-commit", b"npm test\n");
+    assert!(repository.run(&["guard", "install"]).status.success());
+    let hook = || fs::read_to_string(repository.path().join(".husky/pre-commit")).unwrap();
+    assert!(hook().starts_with("npm test\nstrongroom guard run pre-commit"), "{}", hook());
+    assert!(!repository.path().join(".husky/_/pre-commit").exists(), "husky writes that folder anew");
+    assert!(repository.run(&["guard", "uninstall"]).status.success());
+    assert_eq!(hook(), "npm test\n");
+}
+
+/// Answers requests one after another, and keeps their first lines.
+fn server(answers: &'static [&'static str]) -> (u16, std::thread::JoinHandle<Vec<String>>) {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = std::thread::spawn(move || {
+        let serve = |answer: &&str| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+            let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+            let length = answer.split_once("\r\n\r\n").unwrap().1.len();
+            let answer =
+                answer.replacen("\r\n", &format!("\r\nConnection: close\r\nContent-Length: {length}\r\n"), 1);
+            stream.write_all(answer.as_bytes()).unwrap();
+            head.join("\n")
+        };
+        answers.iter().map(serve).collect()
+    });
+    (port, serving)
+}
+
+#[test]
+fn a_service_is_asked_whether_a_token_lives_when_that_is_wanted() {
+    let repository = Repository::new();
+    let value = token("Validat4");
+    repository.write("app.py", format!("TOKEN = \"{value}\"\n").as_bytes());
+    let (port, serving) = server(&[
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"login\": \"somebody\"}",
+        "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n\r\n{\"message\": \"Bad credentials\"}",
+    ]);
+    let host = format!("api.github.com=http://127.0.0.1:{port}");
+    let validated = || {
+        let scan =
+            repository.run(&["scan", "dir", "--format", "json", "--validate", "--validate-host", &host]);
+        let shown = stdout(&scan);
+        assert!(!shown.contains(&value), "the value is shown");
+        shown
+    };
+    let (alive, dead) = (validated(), validated());
+    let asked = serving.join().unwrap();
+    assert!(asked.iter().all(|head| head.starts_with("GET /user ")), "{asked:?}");
+    assert!(asked[0].contains(&value), "the service is told the token, and nobody else");
+    assert!(alive.contains("\"active: somebody\""), "{alive}");
+    assert!(dead.contains("\"inactive\""), "{dead}");
+}
+
+#[test]
 fn a_baseline_is_made_walked_through_and_holds() {
     let repository = Repository::new();
     repository.write("app.py", format!("TOKEN = \"{}\"\n", token("Baselin6")).as_bytes());

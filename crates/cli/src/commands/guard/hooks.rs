@@ -136,6 +136,11 @@ fn failed(what: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::other(format!("cannot {what} {}: {error}", path.display()))
 }
 
+/// Whether git's hooks are those that husky makes (from version 9 on), which run the files beside their folder.
+pub(super) fn are_of_husky() -> Result<bool, Failure> {
+    Ok(folder()?.ends_with(".husky/_"))
+}
+
 /// husky's hooks are files of commands, tracked, run by `sh -e`.
 pub(super) fn install_husky(top: &Path, hooks: &[Hook], say: Say<'_>) -> Result<(), Failure> {
     let folder = top.join(".husky");

@@ -96,6 +96,11 @@ impl InstallArgs {
         if self.hooks.is_empty() { &Hook::ALL } else { &self.hooks }
     }
 
+    /// Asked for, or in charge of the hooks of git that were: it writes its folder anew with every `npm install`.
+    fn wants_husky(&self) -> Result<bool, Failure> {
+        Ok(self.husky || self.wants_git_hooks() && hooks::are_of_husky()?)
+    }
+
     fn wants_git_hooks(&self) -> bool {
         self.git_hooks || !(self.pre_commit || self.husky || self.github || self.gitlab)
     }
@@ -117,11 +122,11 @@ fn install(context: &Context, args: &InstallArgs) -> Result<ExitCode, Failure> {
     };
     let say = |text: &str| note(context, text);
     let top = top()?;
-    if args.wants_git_hooks() {
-        hooks::install(args.hooks(), &say)?;
-    }
-    if args.husky {
+    let husky = args.wants_husky()?;
+    if husky {
         hooks::install_husky(&top, args.hooks(), &say)?;
+    } else if args.wants_git_hooks() {
+        hooks::install(args.hooks(), &say)?;
     }
     if args.pre_commit {
         jobs::install_pre_commit(&top, &say)?;
@@ -138,11 +143,10 @@ fn install(context: &Context, args: &InstallArgs) -> Result<ExitCode, Failure> {
 fn uninstall(context: &Context, args: &InstallArgs) -> Result<ExitCode, Failure> {
     let say = |text: &str| note(context, text);
     let top = top()?;
-    if args.wants_git_hooks() {
-        hooks::uninstall(args.hooks(), &say)?;
-    }
-    if args.husky {
+    if args.wants_husky()? {
         hooks::uninstall_husky(&top, args.hooks(), &say)?;
+    } else if args.wants_git_hooks() {
+        hooks::uninstall(args.hooks(), &say)?;
     }
     if args.pre_commit {
         jobs::uninstall_pre_commit(&top, &say)?;

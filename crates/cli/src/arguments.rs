@@ -172,6 +172,8 @@ pub enum Command {
     Doctor(commands::project::doctor::DoctorArgs),
     /// Look for secrets where they should not be: files, histories, archives, streams
     Scan(Box<commands::scan::arguments::ScanArgs>),
+    /// Take secrets out of what is printed, logged or kept: known values in any encoding, and what looks like one
+    Redact(Box<commands::redact::RedactArgs>),
     /// Keep secrets out of the repository: hooks, jobs, .gitignore
     Guard(Group<commands::guard::GuardCommand>),
     /// Let this project's manifest reach hosts and run commands

@@ -16,6 +16,7 @@ mod ignores;
 pub mod known;
 pub mod pattern;
 mod prefilter;
+pub mod redact;
 pub mod rule;
 pub mod structure;
 mod window;

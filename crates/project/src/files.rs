@@ -12,6 +12,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use strongroom_secret::SecretBytes;
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 /// What to do with a symbolic link where a file is to be changed.
@@ -114,6 +115,50 @@ pub fn change(path: &Path, links: Links, bytes_max: u64) -> Result<Change, FileE
     Ok(Change { path, content, before, folder })
 }
 
+/// What a rewriting came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rewriting {
+    /// What was written is to take the file's place.
+    Changed,
+    /// Nothing would change: the file stays as it is.
+    Same,
+}
+
+/// Replaces a file of any size as a whole: `work` reads the old content and writes the new one. Mode and owner stay. If it
+/// fails, or another program has changed the file in between, the file is what it was.
+pub fn rewrite(
+    path: &Path,
+    links: Links,
+    work: impl FnOnce(&mut File, &mut File) -> io::Result<Rewriting>,
+) -> Result<(), FileError> {
+    let path = resolve(path, links)?;
+    let folder = lock_folder(&path)?;
+    let mut old = File::open(&path).map_err(|error| io_error("cannot open", &path, error))?;
+    let before =
+        std::fs::symlink_metadata(&path).map_err(|error| io_error("cannot examine", &path, error))?;
+    if let Some(kind) = kind_of(&before) {
+        return Err(FileError::NotAFile { path, kind });
+    }
+    let change = Change { path, content: None, before: Some(before), folder };
+    let mut new = change.new_file()?;
+    let worked = work(&mut old, new.as_file_mut());
+    match worked.map_err(|error| io_error("cannot rewrite", &change.path, error))? {
+        Rewriting::Changed => change.put(new),
+        Rewriting::Same => Ok(()),
+    }
+}
+
+/// What something is that is no file, as people say it.
+fn kind_of(metadata: &Metadata) -> Option<&'static str> {
+    let kind = metadata.file_type();
+    match metadata.is_file() {
+        true => None,
+        false if kind.is_dir() => Some("folder"),
+        false if kind.is_fifo() => Some("pipe"),
+        false => Some("device or socket"),
+    }
+}
+
 impl Change {
     pub fn path(&self) -> &Path {
         &self.path
@@ -131,10 +176,18 @@ impl Change {
         if self.content.as_ref().is_some_and(|before| before.expose() == content) && !is_link {
             return Ok(());
         }
-        let folder = folder_of(&self.path);
+        let mut new = self.new_file()?;
+        new.write_all(content).map_err(|error| io_error("cannot write beside", &self.path, error))?;
+        self.put(new)
+    }
+
+    fn new_file(&self) -> Result<NamedTempFile, FileError> {
+        let new = tempfile::Builder::new().prefix(".tmp_").tempfile_in(folder_of(&self.path));
+        new.map_err(|error| io_error("cannot write beside", &self.path, error))
+    }
+
+    fn put(self, new: NamedTempFile) -> Result<(), FileError> {
         let failed = |error| io_error("cannot write beside", &self.path, error);
-        let mut new = tempfile::Builder::new().prefix(".tmp_").tempfile_in(folder).map_err(failed)?;
-        new.write_all(content).map_err(failed)?;
         self.dress(new.as_file())?;
         new.as_file().sync_all().map_err(failed)?;
         self.still_as_read()?;
@@ -329,6 +382,39 @@ mod tests {
         std::fs::write(&path, "theirs").unwrap();
         assert!(matches!(change.replace(b"ours").unwrap_err(), FileError::Changed(_)));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs");
+    }
+
+    #[test]
+    fn a_file_is_rewritten_as_a_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        std::fs::write(&path, "old").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let to_new = |old: &mut File, new: &mut File| {
+            let mut text = String::new();
+            old.read_to_string(&mut text)?;
+            new.write_all(text.replace("old", "new").as_bytes()).map(|()| Rewriting::Changed)
+        };
+        rewrite(&path, Links::Refuse, to_new).unwrap();
+        assert_eq!((mode(&path), std::fs::read_to_string(&path).unwrap().as_str()), (0o640, "new"));
+        let inode = std::fs::metadata(&path).unwrap().ino();
+        rewrite(&path, Links::Refuse, |_, _| Ok(Rewriting::Same)).unwrap();
+        let failed = rewrite(&path, Links::Refuse, |_, new| {
+            new.write_all(b"half")?;
+            Err(io::Error::other("no more"))
+        });
+        assert!(failed.unwrap_err().to_string().ends_with("f: no more"));
+        let raced = rewrite(&path, Links::Refuse, |_, _| {
+            std::fs::write(&path, "theirs")?;
+            Ok(Rewriting::Changed)
+        });
+        assert!(matches!(raced, Err(FileError::Changed(_))));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs");
+        assert_eq!((std::fs::metadata(&path).unwrap().ino(), entries(folder.path())), (inode, 1));
+        assert!(matches!(
+            rewrite(folder.path(), Links::Refuse, to_new).unwrap_err(),
+            FileError::NotAFile { kind: "folder", .. }
+        ));
     }
 
     #[test]

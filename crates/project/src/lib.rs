@@ -20,7 +20,6 @@ pub mod lock;
 pub mod manifest;
 pub mod program;
 pub mod provider;
-pub mod redact;
 pub mod resolve;
 pub mod sops;
 mod surroundings;

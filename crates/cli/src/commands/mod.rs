@@ -14,6 +14,7 @@ pub mod namespace;
 pub mod operator;
 pub mod policy;
 pub mod project;
+pub mod redact;
 pub mod rotate;
 pub mod run;
 pub mod scan;
@@ -47,6 +48,7 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Generate(args) => project::generate::run(context, &args),
         Command::Doctor(args) => project::doctor::run(context, &args),
         Command::Guard(group) => guard::run(context, &group.command),
+        Command::Redact(args) => redact::run(context, &args),
         Command::Scan(args) => scan::run(context, &args),
         Command::Hook(args) => project::hook::run(context, &args),
         Command::HookEnv(args) => project::hook::hook_env(context, &args),

@@ -54,7 +54,7 @@ pub fn run(context: &Context, args: &RunArgs) -> Result<ExitCode, Failure> {
     let client = context.client()?;
     let mut fields = BTreeMap::new();
     for path in &args.from {
-        for (name, value) in read(&client, clean_path(path))? {
+        for (name, value) in read(&client, clean_path(path), "the program was not started")? {
             fields.insert(name, (value, clean_path(path).to_owned()));
         }
     }
@@ -72,15 +72,15 @@ pub enum Inherit {
     Nothing,
 }
 
-/// The fields of one secret.
-fn read(client: &Client, path: &str) -> Result<Map<String, Value>, Failure> {
+/// The fields of one secret. The hint of a failure says what does not happen for lack of it.
+pub fn read(client: &Client, path: &str, consequence: &str) -> Result<Map<String, Value>, Failure> {
     let mount = client.kv_mount(path).while_doing(|| format!("asking which engine serves {path}"))?;
     let api_path = mount.api_path_once(path, "data");
     let response = client.read(&api_path, &[]).while_doing(|| format!("reading {api_path}"))?;
     let nothing = || {
         Failure::missing(format!("there is no secret at {path}"))
             .looked(client.address().to_string() + " at " + &api_path)
-            .hint("the program was not started")
+            .hint(consequence)
     };
     let data = response.and_then(|response| response.data).ok_or_else(nothing)?;
     if mount.version == KvVersion::One {
@@ -88,7 +88,7 @@ fn read(client: &Client, path: &str) -> Result<Map<String, Value>, Failure> {
     }
     match data.get("data") {
         Some(Value::Object(fields)) => Ok(fields.clone()),
-        _ => Err(nothing().hint("its newest version is deleted or destroyed; the program was not started")),
+        _ => Err(nothing().hint(format!("its newest version is deleted or destroyed; {consequence}"))),
     }
 }
 

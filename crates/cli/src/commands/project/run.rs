@@ -30,7 +30,7 @@ pub struct ProjectRunArgs {
     /// How secrets with as = "file" are given: in memory, or as files that go with the program
     #[arg(long, value_enum, default_value = "memory", conflicts_with = "from")]
     files: FileKind,
-    /// Take secret values out of what the program prints: as they are, in base64, URLs and JSON
+    /// Take secret values out of what the program prints, in any encoding
     #[arg(long, conflicts_with = "from")]
     redact: bool,
     /// Start the program again when values change

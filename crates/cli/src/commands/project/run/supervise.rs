@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use output::Output;
 use rustix::process::Signal as Number;
 use signals::Forwarding;
+use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus, Stdio};
@@ -62,6 +63,8 @@ struct Supervisor<'a> {
     watch: Watch,
     /// When the program was last told of a change by signal.
     told: Option<Instant>,
+    /// Secrets that were said to stay in the output.
+    left_out: BTreeSet<String>,
 }
 
 /// Why the program is no longer waited for.
@@ -81,7 +84,16 @@ impl<'a> Supervisor<'a> {
         let forwarding = Forwarding::start()
             .map_err(|error| Failure::other(format!("cannot watch for signals: {error}")))?;
         let watch = Watch::new(&session, leases.opened(), plan.ask_every);
-        Ok(Self { session, plan, leases, resolution, forwarding, watch, told: None })
+        Ok(Self {
+            session,
+            plan,
+            leases,
+            resolution,
+            forwarding,
+            watch,
+            told: None,
+            left_out: BTreeSet::new(),
+        })
     }
 
     async fn run(&mut self) -> Result<ExitCode, Failure> {
@@ -90,7 +102,10 @@ impl<'a> Supervisor<'a> {
             let injected = Injected::new(&self.session, self.plan.scope, &self.resolution, files)?;
             let mut child = self.start(&injected)?;
             let mut files = injected.into_files();
-            let mut output = Output::of(&mut child, &self.secret_values());
+            let mut left_out = std::mem::take(&mut self.left_out);
+            let (mut output, notes) = Output::of(&mut child, &self.secret_values(), &mut left_out);
+            self.left_out = left_out;
+            notes.iter().for_each(|note| self.session.note(note));
             self.forwarding.aim(&child);
             let event = self.attend(&mut child, &mut files, &mut output).await?;
             match event {
@@ -143,10 +158,10 @@ impl<'a> Supervisor<'a> {
         command.spawn().map_err(|error| not_started(self.plan.words, &error))
     }
 
-    fn secret_values(&self) -> Vec<&SecretBytes> {
+    fn secret_values(&self) -> Vec<(&str, &SecretBytes)> {
         let secret = |name: &str| self.session.manifest.secret(name).is_some_and(|secret| secret.sensitive);
         let secrets = self.resolution.secrets.iter().filter(|(name, _)| secret(name));
-        secrets.map(|(_, resolved)| &resolved.value).collect()
+        secrets.map(|(name, resolved)| (name.as_str(), &resolved.value)).collect()
     }
 
     /// Waits for whatever comes first: the end, a change, a lease that wants to be renewed.
@@ -245,7 +260,10 @@ impl<'a> Supervisor<'a> {
             }
             self.resolution.secrets.insert(name, resolved);
         }
-        output.learn(&self.secret_values());
+        let mut left_out = std::mem::take(&mut self.left_out);
+        let notes = output.learn(&self.secret_values(), &mut left_out);
+        self.left_out = left_out;
+        notes.iter().for_each(|note| self.session.note(note));
         self.session.note("secrets have changed: the program is told");
         if !fixed.is_empty() {
             let names = fixed.join(", ");

@@ -1,36 +1,81 @@
 //! What the program prints, on its way through the redactor.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use strongroom_project::redact::Redactor;
+use strongroom_detect::redact::{HELD_MAX, Redactor, Stream, Style, Values};
 use strongroom_secret::SecretBytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::Child;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
+use zeroize::Zeroizing;
+
+const CHUNK_BYTES: usize = 1 << 16;
 
 /// The pipes of one program, if it has any.
 pub struct Output {
     pipes: Vec<Pipe>,
+    /// All that is taken out: a value that was replaced is still one.
+    values: Vec<(String, SecretBytes)>,
 }
 
 struct Pipe {
-    redactor: Arc<Mutex<Redactor>>,
+    stream: Arc<Mutex<Stream>>,
     task: JoinHandle<()>,
 }
 
 impl Output {
-    pub fn of(child: &mut Child, values: &[&SecretBytes]) -> Self {
-        let stdout = child.stdout.take().map(|pipe| Pipe::start(pipe, tokio::io::stdout(), values));
-        let stderr = child.stderr.take().map(|pipe| Pipe::start(pipe, tokio::io::stderr(), values));
-        Self { pipes: stdout.into_iter().chain(stderr).collect() }
+    /// With what is to be said of values that cannot be taken out.
+    pub fn of(
+        child: &mut Child,
+        values: &[(&str, &SecretBytes)],
+        told: &mut BTreeSet<String>,
+    ) -> (Self, Vec<String>) {
+        let mut output = Self { pipes: Vec::new(), values: Vec::new() };
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        if stdout.is_none() && stderr.is_none() {
+            return (output, Vec::new());
+        }
+        let (redactor, notes) = output.redactor(values, told);
+        let stdout = stdout.map(|pipe| Pipe::start(pipe, tokio::io::stdout(), &redactor));
+        let stderr = stderr.map(|pipe| Pipe::start(pipe, tokio::io::stderr(), &redactor));
+        output.pipes = stdout.into_iter().chain(stderr).collect();
+        (output, notes)
     }
 
-    /// More values to take out.
-    pub fn learn(&mut self, values: &[&SecretBytes]) {
-        for pipe in &self.pipes {
-            pipe.redactor.lock().unwrap_or_else(PoisonError::into_inner).learn(values.iter().copied());
+    /// Takes these values out too, from here on. Answers with what is to be said of those that cannot be; each is said once.
+    pub fn learn(&mut self, values: &[(&str, &SecretBytes)], told: &mut BTreeSet<String>) -> Vec<String> {
+        if self.pipes.is_empty() {
+            return Vec::new();
         }
+        let (redactor, notes) = self.redactor(values, told);
+        for pipe in &self.pipes {
+            pipe.stream.lock().unwrap_or_else(PoisonError::into_inner).set_redactor(Arc::clone(&redactor));
+        }
+        notes
+    }
+
+    fn redactor(
+        &mut self,
+        values: &[(&str, &SecretBytes)],
+        told: &mut BTreeSet<String>,
+    ) -> (Arc<Redactor>, Vec<String>) {
+        for (name, value) in values {
+            if !self.values.iter().any(|(known, other)| known == name && other == *value) {
+                self.values.push(((*name).to_owned(), value.duplicate()));
+            }
+        }
+        let mut notes = Vec::new();
+        let mut all = Values::telling();
+        for (name, value) in &self.values {
+            if let Err(reason) = all.add(name, value)
+                && told.insert(name.clone())
+            {
+                notes.push(format!("{name} is not taken out of the output: {reason}"));
+            }
+        }
+        (Arc::new(Redactor::new(all, Style::Mask)), notes)
     }
 
     /// A grandchild may hold the pipe open for ever: it is waited for a moment only.
@@ -46,29 +91,37 @@ impl Pipe {
     fn start(
         from: impl AsyncRead + Unpin + Send + 'static,
         to: impl AsyncWrite + Unpin + Send + 'static,
-        values: &[&SecretBytes],
+        redactor: &Arc<Redactor>,
     ) -> Self {
-        let redactor = Arc::new(Mutex::new(Redactor::new(values.iter().copied())));
-        Self { redactor: Arc::clone(&redactor), task: tokio::spawn(pump(from, to, redactor)) }
+        let stream = Arc::new(Mutex::new(Stream::new(Arc::clone(redactor))));
+        Self { stream: Arc::clone(&stream), task: tokio::spawn(pump(from, to, stream)) }
     }
 }
 
-async fn pump(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    redactor: Arc<Mutex<Redactor>>,
-) {
-    let mut chunk = vec![0; 1 << 14];
+async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, stream: Arc<Mutex<Stream>>) {
+    let mut chunk = Zeroizing::new(vec![0; CHUNK_BYTES]);
+    let mut shown = Vec::new();
+    // The first byte that is held, and until when.
+    let mut held: Option<(u64, Instant)> = None;
     loop {
-        let length = from.read(&mut chunk).await.unwrap_or(0);
-        let shown = {
-            let mut redactor = redactor.lock().unwrap_or_else(PoisonError::into_inner);
-            match length {
-                0 => redactor.finish(),
-                _ => redactor.push(chunk.get(..length).unwrap_or_default()),
-            }
+        let read = match held {
+            Some((_, until)) => timeout_at(until, from.read(&mut chunk)).await,
+            None => Ok(from.read(&mut chunk).await),
         };
-        if to.write_all(&shown).await.is_err() || to.flush().await.is_err() || length == 0 {
+        let length = read.map(Result::unwrap_or_default);
+        shown.clear();
+        held = {
+            let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+            match length {
+                Err(_) => stream.flush(&mut shown),
+                Ok(0) => stream.finish(&mut shown),
+                Ok(length) => stream.push(chunk.get(..length).unwrap_or_default(), &mut shown),
+            }
+            let before = held;
+            let until = |from| before.filter(|(known, _)| *known == from).map(|(_, until)| until);
+            stream.held_from().map(|from| (from, until(from).unwrap_or_else(|| Instant::now() + HELD_MAX)))
+        };
+        if to.write_all(&shown).await.is_err() || to.flush().await.is_err() || length == Ok(0) {
             return;
         }
     }

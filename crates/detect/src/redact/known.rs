@@ -1,0 +1,496 @@
+//! Finds known values in all their forms, and what may become one at the end of a text.
+//!
+//! Of each form a few pieces of eight bytes (four, for short forms) in a row are put into a table of bits. A text is looked at
+//! every fourth byte alone: wherever a form stands, one of its pieces begins at such a place. Only where the table says that it
+//! may be a piece, the forms themselves are compared. All occurrences are found, those within and across others too: what
+//! belongs to any value is taken out.
+
+use super::encodings::{PIECE_BYTES_MAX, patterns};
+use super::span::{Label, Span};
+use super::values::Values;
+use strongroom_secret::SecretBytes;
+use zeroize::Zeroize;
+
+/// Shorter forms are not looked for.
+const FORM_BYTES_MIN: usize = 4;
+const TABLE_BYTES: usize = 1 << 18;
+const TABLE_BITS: u32 = TABLE_BYTES.ilog2() + 3;
+const SMALL_BYTES: usize = 1 << 14;
+const SMALL_BITS: u32 = SMALL_BYTES.ilog2() + 3;
+/// Until so many pieces the small table is sparse enough.
+const SMALL_PIECES_MAX: usize = 2048;
+/// More occurrences than that are joined before more are looked for.
+const SPANS_MAX: usize = 1 << 14;
+
+/// The forms of values, made ready to be looked for. Shared by all threads.
+pub(super) struct Known {
+    /// One after the other, sorted.
+    bytes: SecretBytes,
+    forms: Vec<Form>,
+    groups: Vec<Group>,
+    beginnings: Beginnings,
+    bytes_max: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Form {
+    start: usize,
+    length: usize,
+    secret: u32,
+}
+
+impl Known {
+    pub(super) fn new(values: &Values) -> Self {
+        let mut forms: Vec<(SecretBytes, u32)> = Vec::new();
+        for (secret, (_, value)) in values.list.iter().enumerate() {
+            let secret = u32::try_from(secret).unwrap_or(u32::MAX);
+            forms.extend(patterns(value.expose()).into_iter().map(|form| (form, secret)));
+        }
+        forms.retain(|(form, _)| form.expose().len() >= FORM_BYTES_MIN);
+        forms.sort_by(|one, other| (one.0.expose(), one.1).cmp(&(other.0.expose(), other.1)));
+        forms.dedup_by(|one, other| one.0.expose() == other.0.expose());
+        // Exactly as much as is needed: growing would leave copies behind.
+        let mut bytes = Vec::with_capacity(forms.iter().map(|(form, _)| form.expose().len()).sum());
+        let mut places = Vec::with_capacity(forms.len());
+        for (form, secret) in &forms {
+            places.push(Form { start: bytes.len(), length: form.expose().len(), secret: *secret });
+            bytes.extend_from_slice(form.expose());
+        }
+        let bytes_max = places.iter().map(|form| form.length).max().unwrap_or_default();
+        let mut known = Self {
+            bytes: SecretBytes::new(bytes),
+            forms: places,
+            groups: Vec::new(),
+            beginnings: Beginnings::new(),
+            bytes_max,
+        };
+        known.groups = Kind::ALL.iter().filter_map(|kind| Group::new(*kind, &known)).collect();
+        for (form, _) in &forms {
+            known.beginnings.add(form.expose());
+        }
+        known
+    }
+
+    fn form(&self, index: usize) -> Option<(&[u8], u32)> {
+        let form = self.forms.get(index)?;
+        Some((self.bytes.expose().get(form.start..form.start + form.length)?, form.secret))
+    }
+
+    fn bytes_of(&self, index: usize) -> &[u8] {
+        self.form(index).map(|(bytes, _)| bytes).unwrap_or_default()
+    }
+
+    /// All occurrences of all forms, in no order; those that overlap may be joined.
+    pub(super) fn search(&self, text: &[u8], spans: &mut Vec<Span>) {
+        for group in &self.groups {
+            group.search(self, text, spans);
+        }
+    }
+
+    /// Compares a form with the text at `start`, and the forms that begin with it.
+    fn compare(&self, text: &[u8], start: usize, index: usize, spans: &mut Vec<Span>) {
+        let Some(rest) = text.get(start..) else { return };
+        let Some((form, secret)) = self.form(index).filter(|(form, _)| rest.starts_with(form)) else {
+            return;
+        };
+        let (mut length, mut label) = (form.len(), Label::Secret(secret));
+        // They follow it in order.
+        let longer = (index + 1..self.forms.len()).map_while(|next| self.form(next));
+        for (longer, secret) in longer.take_while(|(longer, _)| longer.starts_with(form)) {
+            if rest.starts_with(longer) {
+                (length, label) = (longer.len(), Label::Secret(secret));
+            }
+        }
+        spans.push(Span { start, end: start + length, label });
+        if spans.len() > SPANS_MAX {
+            super::span::join(spans);
+        }
+    }
+
+    /// Where, at the end of a text, something begins that may become a form when the text goes on; and whose.
+    pub(super) fn beginning(&self, text: &[u8]) -> Option<(usize, u32)> {
+        let first = (text.len() + 1).saturating_sub(self.bytes_max);
+        (first..text.len()).find_map(|start| {
+            let rest = text.get(start..).unwrap_or_default();
+            if !self.beginnings.may_be(rest) {
+                return None;
+            }
+            let next = self.forms.partition_point(|form| {
+                let bytes = self.bytes.expose().get(form.start..form.start + form.length);
+                bytes.unwrap_or_default() <= rest
+            });
+            let (form, secret) = self.form(next)?;
+            form.starts_with(rest).then_some((start, secret))
+        })
+    }
+}
+
+/// Forms of about the same length: how long their pieces are, and how often a text is looked at for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// From eleven bytes: pieces of eight, every fourth byte.
+    Long,
+    /// From seven bytes: pieces of four, every fourth byte.
+    Short,
+    /// Pieces of four, at every byte.
+    Tiny,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Long, Self::Short, Self::Tiny];
+
+    fn of(length: usize) -> Self {
+        match length {
+            11.. => Self::Long,
+            7..=10 => Self::Short,
+            _ => Self::Tiny,
+        }
+    }
+
+    fn piece(self) -> usize {
+        if self == Self::Long { 8 } else { 4 }
+    }
+
+    fn step(self) -> usize {
+        if self == Self::Tiny { 1 } else { 4 }
+    }
+}
+
+struct Group {
+    kind: Kind,
+    table: Table,
+    /// The first piece of each hash, from 1; 0: none.
+    heads: Vec<u32>,
+    pieces: Vec<Piece>,
+}
+
+struct Piece {
+    word: u64,
+    form: u32,
+    /// Where in the form it is.
+    offset: u32,
+    /// The next piece with the same hash, from 1; 0: none.
+    next: u32,
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.pieces.iter_mut().for_each(|piece| piece.word.zeroize());
+    }
+}
+
+enum Table {
+    Small(Box<[u8; SMALL_BYTES]>),
+    Large(Box<[u8; TABLE_BYTES]>),
+}
+
+impl Group {
+    fn new(kind: Kind, known: &Known) -> Option<Self> {
+        let members = leading(known, kind);
+        if members.is_empty() {
+            return None;
+        }
+        let count = members.len() * kind.step();
+        let table = match count {
+            0..=SMALL_PIECES_MAX => Table::Small(Box::new([0; SMALL_BYTES])),
+            _ => Table::Large(vec![0; TABLE_BYTES].try_into().ok()?),
+        };
+        let heads = vec![0; count.next_power_of_two().max(2)];
+        let mut group = Self { kind, table, heads, pieces: Vec::with_capacity(count) };
+        let crowds = Crowds::new(kind, known, &members);
+        for form in members {
+            let bytes = known.bytes_of(form);
+            let base = crowds.least(bytes);
+            for offset in base..base + kind.step() {
+                group.put(word(bytes.get(offset..).unwrap_or_default(), kind.piece()), form, offset);
+            }
+        }
+        Some(group)
+    }
+
+    fn put(&mut self, word: u64, form: usize, offset: usize) {
+        let hash = hash(word);
+        match &mut self.table {
+            Table::Small(table) => set(table.as_mut_slice(), hash >> (64 - SMALL_BITS)),
+            Table::Large(table) => set(table.as_mut_slice(), hash >> (64 - TABLE_BITS)),
+        }
+        let (Ok(form), Ok(offset), Ok(number)) =
+            (u32::try_from(form), u32::try_from(offset), u32::try_from(self.pieces.len() + 1))
+        else {
+            return;
+        };
+        let head = self.head(hash);
+        if let Some(head) = self.heads.get_mut(head) {
+            self.pieces.push(Piece { word, form, offset, next: *head });
+            *head = number;
+        }
+    }
+
+    #[inline]
+    fn head(&self, hash: u64) -> usize {
+        (hash >> (64 - self.heads.len().ilog2())) as usize
+    }
+
+    fn search(&self, known: &Known, text: &[u8], spans: &mut Vec<Span>) {
+        let mut found = |place: usize, word: u64| self.compare(known, text, place, word, spans);
+        match (&self.table, self.kind) {
+            (Table::Small(table), Kind::Long) => places::<SMALL_BYTES, 8, 4>(table, text, &mut found),
+            (Table::Small(table), Kind::Short) => places::<SMALL_BYTES, 4, 4>(table, text, &mut found),
+            (Table::Small(table), Kind::Tiny) => places::<SMALL_BYTES, 4, 1>(table, text, &mut found),
+            (Table::Large(table), Kind::Long) => places::<TABLE_BYTES, 8, 4>(table, text, &mut found),
+            (Table::Large(table), Kind::Short) => places::<TABLE_BYTES, 4, 4>(table, text, &mut found),
+            (Table::Large(table), Kind::Tiny) => places::<TABLE_BYTES, 4, 1>(table, text, &mut found),
+        }
+    }
+
+    /// Compares the forms that have a piece like this one.
+    #[inline]
+    fn compare(&self, known: &Known, text: &[u8], place: usize, word: u64, spans: &mut Vec<Span>) {
+        let mut next = self.heads.get(self.head(hash(word))).copied().unwrap_or_default();
+        while next != 0 {
+            let Some(piece) = self.pieces.get(next as usize - 1) else { return };
+            next = piece.next;
+            if piece.word == word
+                && let Some(start) = place.checked_sub(piece.offset as usize)
+            {
+                known.compare(text, start, piece.form as usize, spans);
+            }
+        }
+    }
+}
+
+/// The forms of a kind that do not begin with another form: that one leads to them.
+fn leading(known: &Known, kind: Kind) -> Vec<usize> {
+    let mut leading = Vec::new();
+    let mut last: Option<&[u8]> = None;
+    for index in 0..known.forms.len() {
+        let bytes = known.bytes_of(index);
+        if last.is_some_and(|last| bytes.starts_with(last)) {
+            continue;
+        }
+        last = Some(bytes);
+        if Kind::of(bytes.len()) == kind {
+            leading.push(index);
+        }
+    }
+    leading
+}
+
+/// How many forms have a piece, by hashes: what all of them begin with (`sk_live_`) tells nothing.
+struct Crowds {
+    kind: Kind,
+    counts: Vec<u16>,
+}
+
+impl Crowds {
+    fn new(kind: Kind, known: &Known, members: &[usize]) -> Self {
+        let mut crowds = Self { kind, counts: vec![0; 1 << 16] };
+        for form in members {
+            let bytes = known.bytes_of(*form);
+            for piece in bytes.windows(kind.piece()) {
+                if let Some(count) = crowds.counts.get_mut(Self::place(kind, piece)) {
+                    *count = count.saturating_add(1);
+                }
+            }
+        }
+        crowds
+    }
+
+    fn place(kind: Kind, piece: &[u8]) -> usize {
+        (hash(word(piece, kind.piece())) >> 48) as usize
+    }
+
+    /// Where the pieces of a form begin that it shares with the fewest others.
+    fn least(&self, bytes: &[u8]) -> usize {
+        let counts: Vec<u32> = bytes
+            .windows(self.kind.piece())
+            .map(|piece| self.counts.get(Self::place(self.kind, piece)).copied().unwrap_or_default())
+            .map(u32::from)
+            .collect();
+        let sums = counts.windows(self.kind.step()).map(|counts| counts.iter().sum::<u32>());
+        sums.enumerate().min_by_key(|(_, sum)| *sum).map_or(0, |(base, _)| base)
+    }
+}
+
+/// Calls `found` for each place of the text, every `STEP` bytes, at which the table may know `PIECE` bytes.
+#[inline]
+fn places<const BYTES: usize, const PIECE: usize, const STEP: usize>(
+    table: &[u8; BYTES],
+    text: &[u8],
+    found: &mut impl FnMut(usize, u64),
+) {
+    const AT_ONCE: usize = 8;
+    let mut at = 0;
+    while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<40>()) {
+        let word_at = |number: usize| word(block.get(number * STEP..).unwrap_or_default(), PIECE);
+        let mut any = 0;
+        for number in 0..AT_ONCE {
+            any |= bit(table, word_at(number));
+        }
+        if any & 1 != 0 {
+            for number in 0..AT_ONCE {
+                if bit(table, word_at(number)) & 1 != 0 {
+                    found(at + number * STEP, word_at(number));
+                }
+            }
+        }
+        at += AT_ONCE * STEP;
+    }
+    while let Some(rest) = text.get(at..).filter(|rest| rest.len() >= PIECE) {
+        let word = word(rest, PIECE);
+        if bit(table, word) & 1 != 0 {
+            found(at, word);
+        }
+        at += STEP;
+    }
+}
+
+/// The bit of a word, lowest; above it there is anything.
+#[inline]
+fn bit<const BYTES: usize>(table: &[u8; BYTES], word: u64) -> u8 {
+    let hash = hash(word) >> (64 - (BYTES.ilog2() + 3));
+    #[expect(clippy::indexing_slicing, reason = "the hash has three bits more than the table's length")]
+    let byte = table[(hash >> 3) as usize];
+    byte >> (hash & 7)
+}
+
+fn set(table: &mut [u8], hash: u64) {
+    if let Some(byte) = table.get_mut((hash >> 3) as usize) {
+        *byte |= 1 << (hash & 7);
+    }
+}
+
+/// The first four or eight bytes, or what there is of them.
+#[inline]
+fn word(bytes: &[u8], piece: usize) -> u64 {
+    if piece == 4 {
+        return bytes.first_chunk().map_or(0, |four| u64::from(u32::from_le_bytes(*four)));
+    }
+    bytes.first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight))
+}
+
+#[inline]
+fn hash(word: u64) -> u64 {
+    word.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// How forms begin: a bit for each hash of one, two, three and four bytes.
+struct Beginnings(Box<[u8; 1 << 13]>);
+
+impl Beginnings {
+    fn new() -> Self {
+        Self(Box::new([0; 1 << 13]))
+    }
+
+    fn add(&mut self, form: &[u8]) {
+        for length in 1..=FORM_BYTES_MIN {
+            set(self.0.as_mut_slice(), Self::place(form, length));
+        }
+    }
+
+    /// Whether a form may begin with the whole of `text`, judged by its first bytes.
+    fn may_be(&self, text: &[u8]) -> bool {
+        let place = Self::place(text, text.len().min(FORM_BYTES_MIN));
+        self.0.get((place >> 3) as usize).is_some_and(|byte| byte >> (place & 7) & 1 != 0)
+    }
+
+    fn place(bytes: &[u8], length: usize) -> u64 {
+        let word = match bytes.get(..length) {
+            Some([one, two, three, four]) => u64::from(u32::from_le_bytes([*one, *two, *three, *four])),
+            Some(fewer) => fewer.iter().rev().fold(1, |word, byte| word << 8 | u64::from(*byte)) << 32,
+            None => 0,
+        };
+        hash(word) >> 48
+    }
+}
+
+const _: () = assert!(PIECE_BYTES_MAX < u16::MAX as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redact::span::join;
+
+    fn known(values: &[&str]) -> Known {
+        let mut all = Values::all();
+        for (number, value) in values.iter().enumerate() {
+            all.add(&format!("V{number}"), &SecretBytes::new(value.as_bytes().to_vec())).unwrap();
+        }
+        Known::new(&all)
+    }
+
+    fn found(values: &[&str], text: &[u8]) -> Vec<(usize, usize, u32)> {
+        let mut spans = Vec::new();
+        known(values).search(text, &mut spans);
+        join(&mut spans);
+        let secret = |span: &Span| match span.label {
+            Label::Secret(secret) => secret,
+            _ => u32::MAX,
+        };
+        spans.iter().map(|span| (span.start, span.end, secret(span))).collect()
+    }
+
+    #[test]
+    fn values_are_found_at_every_place_of_a_text() {
+        for value in ["abcd", "abcdef", "abcdefg", "abcdefghij", "abcdefghijk", "abcdefghijklmnopqrstuvwxyz"]
+        {
+            for before in 0..70 {
+                for after in 0..45 {
+                    let text = [&vec![b'.'; before], value.as_bytes(), &vec![b'-'; after]].concat();
+                    assert_eq!(
+                        found(&[value], &text),
+                        [(before, before + value.len(), 0)],
+                        "{value} {before} {after}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_within_and_across_others() {
+        assert_eq!(found(&["abcdefgh", "efghijkl"], b"-abcdefghijkl-"), [(1, 13, 0)]);
+        assert_eq!(found(&["abcdefgh", "cdef"], b"-abcdefgh-cdef"), [(1, 9, 0), (10, 14, 1)]);
+        assert_eq!(
+            found(&["hunter2", "hunter2000"], b"hunter2000 hunter2 hunter20"),
+            [(0, 10, 1), (11, 18, 0), (19, 26, 0)]
+        );
+        assert_eq!(found(&["aaaa", "aaab"], b"aaaaaab"), [(0, 7, 0)]);
+        assert_eq!(found(&["abcdabcd"], b"abcdabcdabcd"), [(0, 12, 0)]);
+    }
+
+    #[test]
+    fn many_values_with_one_beginning() {
+        let values: Vec<String> = (0..3000).map(|number| format!("sk_test_{:016}", number * 7919)).collect();
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        let known = known(&values);
+        // Of text, and not of numbers of characters: of those there are few.
+        let mut crowds = std::collections::HashMap::new();
+        for piece in known.groups.iter().flat_map(|group| &group.pieces) {
+            if !piece.word.to_le_bytes().contains(&b'\\') {
+                *crowds.entry(piece.word).or_insert(0) += 1;
+            }
+        }
+        assert!(*crowds.values().max().unwrap() < 400, "what tells them apart is looked for");
+        let mut spans = Vec::new();
+        for value in &values {
+            known.search(format!("x {value} y").as_bytes(), &mut spans);
+        }
+        assert_eq!(spans.len(), 3000);
+    }
+
+    #[test]
+    fn a_beginning_is_told_from_other_ends() {
+        let known = known(&["hunter2", "swordfish"]);
+        let at = |text: &str| known.beginning(text.as_bytes()).map(|(start, _)| start);
+        assert_eq!(at("Password: "), None);
+        assert_eq!(at("a hunt"), Some(2));
+        assert_eq!(at("a hunter2"), None);
+        assert_eq!(at("hunter"), Some(0));
+        assert_eq!(at("hunthunt"), Some(4));
+        assert_eq!(at("x sword"), Some(2));
+        assert_eq!(at(""), None);
+        // The beginning of its base64.
+        assert_eq!(at("Basic aHVudGVyMg"), Some(6));
+    }
+}

@@ -53,9 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
 
 /// The library as a process (`crates/project/examples/dotenv_library.rs`).
 fn build_library() -> Result<PathBuf> {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--quiet", "--package", "strongroom-project", "--example", "dotenv_library"]);
-    tools::succeed(cargo.current_dir(tools::root()))?;
+    tools::build_debug(&["--package", "strongroom-project", "--example", "dotenv_library"])?;
     Ok(tools::target().join("debug/examples/dotenv_library"))
 }
 

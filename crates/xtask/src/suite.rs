@@ -117,8 +117,7 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
 /// The tests with real databases, which the part `rust` runs as well where it finds them; here they have to be there.
 fn databases() -> Result<Outcome> {
     let mut outcome = database::run(&database::Options::short())?;
-    let mut command = Command::new("cargo");
-    command.args(["test", "--package", "strongroom-backends", "--test", "database"]);
+    let mut command = test_alone("database");
     if outcome.skipped == 0 {
         command.env("STRONGROOM_TEST_PEERS", "required");
     }
@@ -135,7 +134,16 @@ fn with_binary(run: impl FnOnce(&Path) -> Result<Outcome>) -> Result<Outcome> {
 fn cargo_test(arguments: &[String]) -> Result<Outcome> {
     let mut command = Command::new("cargo");
     command.args(["test", "--workspace", "--no-fail-fast"]).args(arguments);
-    run_cargo_test(&mut command)
+    let outcome = run_cargo_test(&mut command)?;
+    tools::tests_are_built();
+    Ok(outcome)
+}
+
+/// One file of tests, with the features that the whole workspace has: see `tools::tests_are_built`.
+fn test_alone(name: &str) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--workspace", "--test", name]);
+    command
 }
 
 fn run_cargo_test(command: &mut Command) -> Result<Outcome> {
@@ -208,9 +216,8 @@ fn providers() -> Result<Outcome> {
             return Ok(Outcome::skipped());
         }
     };
-    let mut command = Command::new("cargo");
-    command.args(["test", "--package", "strongroom-project", "--test", "moto", "--", "--ignored"]);
-    run_cargo_test(command.env("STRONGROOM_TEST_PYTHON", python))
+    let mut command = test_alone("moto");
+    run_cargo_test(command.args(["--", "--ignored"]).env("STRONGROOM_TEST_PYTHON", python))
 }
 
 /// Installs other shells and readers in Python, and runs the tests that wait for them. A test says which of them is missing.
@@ -226,9 +233,8 @@ fn readers() -> Result<Outcome> {
             return Ok(Outcome::skipped());
         }
     };
-    let mut command = Command::new("cargo");
-    command.args(["test", "--package", "strongroom", "--test", "readers", "--", "--ignored", "--nocapture"]);
-    run_cargo_test(command.env("STRONGROOM_TEST_PYTHON", python))
+    let mut command = test_alone("readers");
+    run_cargo_test(command.args(["--", "--ignored", "--nocapture"]).env("STRONGROOM_TEST_PYTHON", python))
 }
 
 #[cfg(test)]

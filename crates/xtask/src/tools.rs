@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The root of the repository.
@@ -25,19 +26,34 @@ pub(crate) enum Profile {
     Release,
 }
 
+static TESTS_ARE_BUILT: AtomicBool = AtomicBool::new(false);
+
+/// From here on debug builds are those of `cargo test --workspace`, which are there already. Built for one package alone,
+/// some libraries would have fewer features, and all that stands on them would be built a second time.
+pub(crate) fn tests_are_built() {
+    TESTS_ARE_BUILT.store(true, Ordering::Relaxed);
+}
+
 /// Builds our binary and answers where it is.
 pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--quiet", "--package", "strongroom"]).current_dir(root());
-    let folder = match profile {
-        Profile::Debug => "debug",
-        Profile::Release => {
-            cargo.arg("--release");
-            "release"
-        }
-    };
-    succeed(&mut cargo)?;
+    match profile {
+        Profile::Debug => build_debug(&["--package", "strongroom"])?,
+        Profile::Release => cargo_build(&["--package", "strongroom", "--release"])?,
+    }
+    let folder = if profile == Profile::Debug { "debug" } else { "release" };
     Ok(target().join(folder).join("strongroom"))
+}
+
+/// Builds what the words of cargo choose.
+pub(crate) fn build_debug(choice: &[&str]) -> Result<()> {
+    if TESTS_ARE_BUILT.load(Ordering::Relaxed) {
+        return cargo_build(&["--workspace", "--bins", "--tests", "--examples"]);
+    }
+    cargo_build(choice)
+}
+
+fn cargo_build(choice: &[&str]) -> Result<()> {
+    succeed(Command::new("cargo").args(["build", "--quiet"]).args(choice).current_dir(root()))
 }
 
 /// Runs a program with our standard streams; anything but success is an error.

@@ -17,6 +17,7 @@ mod grants;
 mod hidden_names;
 mod identity;
 mod in_flight;
+pub mod incident;
 mod kernel;
 mod leases;
 mod lockout;

@@ -77,6 +77,7 @@ const TABLES: &[&[Route]] = &[
     policies::ROUTES,
     wrapping::ROUTES,
     quotas::ROUTES,
+    crate::incident::ROUTES,
     crate::rotation::ROUTES,
     status::ROUTES,
     tools::ROUTES,

@@ -1,0 +1,93 @@
+//! `sys/incidents` on whole servers.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use serde_json::{Value, json};
+use strongroom_testkit::server::{Answer, TestServer};
+
+fn opened(server: &TestServer) -> String {
+    let facts = json!({
+        "secrets": [{ "name": "secret/app/db", "version": 3, "state": "live", "has_plan": true }],
+        "findings": [{ "path": "config.ini", "line": 1, "commit": "c0ffee", "date": "2026-11-01T08:00:00Z" }],
+    });
+    let made = server.root().write("sys/incidents", json!({ "title": "a password in git", "facts": facts }));
+    made.data()["id"].as_str().unwrap().to_owned()
+}
+
+fn step(server: &TestServer, id: &str, step: &str, mut body: Value) -> Answer {
+    let seen = server.root().read(&format!("sys/incidents/{id}")).data()["revision"].clone();
+    body["revision"] = seen;
+    server.root().write(&format!("sys/incidents/{id}/step/{step}"), body)
+}
+
+#[test]
+fn an_incident_from_open_to_closed_survives_a_restart() {
+    let server = TestServer::start(strongroom_backends::all());
+    let id = opened(&server);
+    let begun = step(&server, &id, "rotate", json!({ "act": "begin" }));
+    assert_eq!(begun.data()["steps"][0]["state"], "under-way");
+    let server = server.restarted(|_| ());
+    let shown = [json!({ "of": "version 4", "text": "promoted" })];
+    step(&server, &id, "rotate", json!({ "act": "done", "evidence": shown })).data();
+    for name in ["revoke", "purge", "rescan", "notify"] {
+        step(&server, &id, name, json!({ "act": "skip", "reason": "a drill" })).data();
+    }
+    let root = server.root();
+    let open = root.write(&format!("sys/incidents/{id}/close"), json!({ "revision": 7 }));
+    assert_eq!(open.refusal(), (400, "these steps are neither done nor skipped: post-mortem".to_owned()));
+    assert_eq!(root.delete(&format!("sys/incidents/{id}")).status, 400);
+    let forced = json!({ "revision": 7, "force": true, "note": "a drill" });
+    let closed = root.write(&format!("sys/incidents/{id}/close"), forced);
+    assert_eq!(closed.data()["state"], "closed");
+    let list = root.list("sys/incidents");
+    assert_eq!(list.data()["key_info"][&id]["state"], "closed");
+    assert_eq!(root.delete(&format!("sys/incidents/{id}")).status, 204);
+    assert_eq!(root.read(&format!("sys/incidents/{id}")).status, 404);
+}
+
+#[test]
+fn of_two_people_one_is_told_to_look_again() {
+    let server = TestServer::start(strongroom_backends::all());
+    let id = opened(&server);
+    let note = |text: &str| {
+        server.root().write(&format!("sys/incidents/{id}/note"), json!({ "text": text, "revision": 1 }))
+    };
+    assert_eq!(note("one").data()["revision"], 2);
+    let (status, text) = note("two").refusal();
+    assert_eq!(status, 412);
+    assert!(text.contains("revision 1 was seen"), "{text}");
+    let path = format!("sys/incidents/{id}/note");
+    assert_eq!(server.root().write(&path, json!({ "text": "three" })).status, 400);
+}
+
+#[test]
+fn what_is_no_incident_is_said_and_not_repeated() {
+    let server = TestServer::start(strongroom_backends::all());
+    let root = server.root();
+    assert_eq!(root.write("sys/incidents", json!({})).status, 400);
+    let facts = json!({ "secrets": [{ "name": "x", "value": "hunter2-not-a-real-one" }] });
+    let refused = root.write("sys/incidents", json!({ "title": "x", "facts": facts }));
+    assert_eq!(refused.status, 400);
+    assert!(!refused.body.to_string().contains("hunter2"), "{}", refused.body);
+    let id = opened(&server);
+    assert_eq!(step(&server, &id, "dance", json!({ "act": "begin" })).status, 400);
+    assert_eq!(step(&server, &id, "purge", json!({ "act": "dance" })).status, 400);
+    assert_eq!(step(&server, &id, "purge", json!({ "act": "progress" })).status, 412);
+    assert_eq!(root.read("sys/incidents/..").status, 400);
+    assert_eq!(root.read("sys/incidents/NOPE").status, 404);
+}
+
+#[test]
+fn incidents_are_of_their_namespace_and_need_a_policy() {
+    let server = TestServer::start(strongroom_backends::all());
+    let id = opened(&server);
+    server.root().write("sys/namespaces/team", json!({})).data();
+    let team = server.root().in_namespace("team");
+    assert_eq!(team.read(&format!("sys/incidents/{id}")).status, 404);
+    let rules = r#"path "sys/incidents/+/note" { capabilities = ["update"] }"#;
+    server.root().write("sys/policies/acl/notes", json!({ "policy": rules }));
+    let token = server.root().write("auth/token/create", json!({ "policies": ["notes"] })).token();
+    let somebody = server.session(Some(&token));
+    assert_eq!(somebody.read(&format!("sys/incidents/{id}")).status, 403);
+    let noted = somebody.write(&format!("sys/incidents/{id}/note"), json!({ "text": "x", "revision": 1 }));
+    assert_eq!(noted.data()["events"][1]["by"], "token");
+}

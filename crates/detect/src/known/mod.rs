@@ -27,6 +27,8 @@ pub const BITS_MIN: f64 = 64.0;
 const TOLD_BITS: f64 = 10.0;
 /// Longer values are not taken: nobody commits them unchanged.
 pub const VALUE_BYTES_MAX: usize = 64 << 10;
+/// A shorter value is met by chance, and is not searched for.
+pub const SEARCHED_BYTES_MIN: usize = 6;
 /// A value has at most so many forms, its lines among them.
 const FORMS_MAX: usize = 256;
 const TAG_BYTES: usize = 16;
@@ -186,11 +188,26 @@ fn classes(value: &[u8]) -> u8 {
 /// Makes an index of values.
 pub struct Builder {
     index: Index,
+    weak: Weak,
+}
+
+/// What becomes of values that can be guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weak {
+    LeftOut,
+    /// For an index that is never written: nobody can steal it.
+    Taken,
 }
 
 impl Builder {
     pub fn new(key: ScanKey) -> Self {
-        Self { index: Index { key, secrets: Vec::new(), entries: Vec::new() } }
+        Self { index: Index { key, secrets: Vec::new(), entries: Vec::new() }, weak: Weak::LeftOut }
+    }
+
+    /// For one search by this process: takes values in that can be guessed, as long as they have [`SEARCHED_BYTES_MIN`]
+    /// bytes. Its index must not be written down.
+    pub fn for_search(entropy: &dyn Entropy) -> Self {
+        Self { weak: Weak::Taken, ..Self::new(ScanKey::generate(entropy)) }
     }
 
     /// Takes a value in, in all its forms.
@@ -211,8 +228,12 @@ impl Builder {
         forms.extend(lines(trimmed).map(|line| (Form::Line, line.to_vec())));
         forms.extend(layers::decoded_value(trimmed).map(|decoded| (Form::Decoded, decoded)));
         // What is left of a value that is no secret as a whole (a long text) may still hold a line that is.
-        forms.retain(|(_, form)| unguessable_bits(form) >= BITS_MIN);
-        if bits < BITS_MIN || forms.is_empty() {
+        let is_taken = |form: &[u8]| match self.weak {
+            Weak::LeftOut => unguessable_bits(form) >= BITS_MIN,
+            Weak::Taken => form == trimmed && form.len() >= SEARCHED_BYTES_MIN,
+        };
+        forms.retain(|(_, form)| is_taken(form) || unguessable_bits(form) >= BITS_MIN);
+        if !is_taken(trimmed) || forms.is_empty() {
             return Err(LeftOut::Guessable { bits: bits.max(0.0) as u32 });
         }
         let index = &mut self.index;

@@ -3,6 +3,7 @@
 mod changes;
 mod commits;
 mod comparison;
+mod containing;
 #[cfg(test)]
 mod crafted;
 mod database;
@@ -35,6 +36,7 @@ mod stream;
 mod trees;
 mod versions;
 
+pub use containing::references_containing;
 pub use error::Error;
 pub use gix_hash::{Kind as HashKind, ObjectId};
 pub use incremental::Incremental;

@@ -2,6 +2,7 @@
 //!
 //! Source: <https://developer.hashicorp.com/vault/api-docs>, and the behaviour of Vault 1.14 and later.
 
+mod authorize;
 mod body;
 mod envelope;
 pub mod json_limits;
@@ -41,7 +42,9 @@ const PAGE: &str = "Strongroom, a secrets server.\n\n\
 /// Answers one request, whatever it is.
 pub(crate) async fn answer(shared: &Shared, peer: &Peer, request: hyper::Request<Incoming>) -> Wire {
     let (head, mut body) = request.into_parts();
-    let verdict = match head.headers.contains_key(header::ORIGIN) {
+    // CORS is about the API: the pages' own forms name an origin too.
+    let is_asked = head.uri.path().starts_with(PREFIX) && head.headers.contains_key(header::ORIGIN);
+    let verdict = match is_asked {
         true => Arc::clone(&shared.cors.read()).judge(&head.method, &head.headers),
         false => Ok(Verdict::Silent),
     };
@@ -77,7 +80,12 @@ fn add_headers(headers: &mut HeaderMap, peer: &Peer, origin: Option<HeaderValue>
 
 async fn respond(shared: &Shared, peer: &Peer, head: &Parts, body: &mut Incoming) -> Result<Wire, Refusal> {
     parse::check_host(head)?;
-    let Some(path) = head.uri.path().strip_prefix(PREFIX) else { return outside(shared, head) };
+    let Some(path) = head.uri.path().strip_prefix(PREFIX) else {
+        return match authorize::place(head.uri.path()) {
+            Some(place) => authorize::answer(shared, peer, head, place, body).await,
+            None => outside(shared, head),
+        };
+    };
     let permit = Arc::clone(&shared.requests).try_acquire_owned().map_err(|_| Refusal::busy())?;
     let request = parse::request(shared, peer, head, path, body).await?;
     let id = request.id.clone();
@@ -161,12 +169,17 @@ fn outside(shared: &Shared, head: &Parts) -> Result<Wire, Refusal> {
         let mut response = Wire::new(Full::from(PAGE));
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, plain);
-        for (name, value) in shared.page_headers.read().iter() {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                response.headers_mut().append(name, value);
-            }
-        }
+        add_page_headers(shared, &mut response);
         return Ok(response);
     }
     Err(Refusal::new(StatusCode::NOT_FOUND, "no handler for route: the API is below /v1/"))
+}
+
+/// What operators want on every page.
+fn add_page_headers(shared: &Shared, response: &mut Wire) {
+    for (name, value) in shared.page_headers.read().iter() {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
 }

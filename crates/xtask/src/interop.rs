@@ -1,5 +1,5 @@
 //! `cargo xtask interop`: what the engines make, checked by somebody else's programs, and the other way round. The Python scripts
-//! beside this file talk to a server of ours, to the package `cryptography`, to OpenSSH and to certbot.
+//! beside this file talk to a server of ours, to the package `cryptography`, to Authlib, to OpenSSH and to certbot.
 
 use crate::http::Api;
 use crate::outcome::Outcome;
@@ -24,7 +24,7 @@ pub(crate) fn run(binary: &Path) -> Result<Outcome> {
 }
 
 /// What speaks to the server, one after another.
-const SCRIPTS: [&str; 3] = ["check.py", "ssh.py", "acme_clients.py"];
+const SCRIPTS: [&str; 4] = ["check.py", "ssh.py", "oidc_client.py", "acme_clients.py"];
 
 async fn check(recipe: &Recipe, python: &PathBuf, source: &Path) -> Result<Outcome> {
     let mut running = recipe.start()?;

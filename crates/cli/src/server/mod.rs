@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_http::tls::TlsReloader;
-use strongroom_http::{CorsOrigins, CorsPolicy, Door, ForwardedFor, Listener, Options};
+use strongroom_http::{Address, CorsOrigins, CorsPolicy, Door, ForwardedFor, Listener, Options};
 use strongroom_kernel::audit::Permissions;
 use strongroom_kernel::{
     AuditParts, AutoSeal, CorsSettings, Kernel, KernelParts, KernelSettings, LogControl, Seal,
@@ -171,7 +171,7 @@ impl Parts {
                 explain_denials: config.explain_denials,
                 open_generate_root: config.open_generate_root,
                 accept_rollback: matches!(config.store, Store::Embedded { accept_rollback: true, .. }),
-                api_address: config.api_address.clone(),
+                api_address: api_address(config),
                 storage_type: match config.store {
                     Store::Embedded { .. } => "file".to_owned(),
                     Store::Memory => "inmem".to_owned(),
@@ -180,6 +180,23 @@ impl Parts {
             },
         })
     }
+}
+
+/// Where clients reach the server: as it was said, or else at the first listener that has an address of its own.
+fn api_address(config: &Config) -> String {
+    if !config.api_address.is_empty() {
+        return config.api_address.clone();
+    }
+    let listener = config.listeners.iter().find_map(|listener| match &listener.address {
+        Address::Tcp(address) => {
+            let (host, port) = address.rsplit_once(':')?;
+            let is_everywhere = ["", "0.0.0.0", "[::]", "::"].contains(&host);
+            let scheme = if listener.tls.is_some() { "https" } else { "http" };
+            (!is_everywhere && port != "0").then(|| format!("{scheme}://{address}"))
+        }
+        Address::Unix { .. } => None,
+    });
+    listener.unwrap_or_default()
 }
 
 fn surroundings(config: &Config, host: HostFacts, log: LogControl) -> Surroundings {

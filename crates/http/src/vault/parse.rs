@@ -43,10 +43,7 @@ pub(crate) async fn request(
     };
     let operation = operation(head, &query)?;
     let path = request_path(path, operation)?;
-    let address = match &peer.listener.forwarded_for {
-        Some(rule) => rule.client(peer.address, &head.headers)?,
-        None => peer.address,
-    };
+    let client = client(peer, &head.headers)?;
     let form = BodyForm::of(operation, &path, &head.headers);
     let namespace = namespace(head)?;
     let token = token(head)?;
@@ -67,9 +64,18 @@ pub(crate) async fn request(
         token,
         basic,
         wrap_ttl,
-        client: Client { address, port: peer.port, certificates: peer.certificates.clone() },
+        client,
         headers: recordable_headers(&head.headers),
     })
+}
+
+/// Who is on the other end.
+pub(crate) fn client(peer: &Peer, headers: &HeaderMap) -> Result<Client, Refusal> {
+    let address = match &peer.listener.forwarded_for {
+        Some(rule) => rule.client(peer.address, headers)?,
+        None => peer.address,
+    };
+    Ok(Client { address, port: peer.port, certificates: peer.certificates.clone() })
 }
 
 fn operation(head: &Parts, query: &Query) -> Result<Operation, Refusal> {
@@ -168,7 +174,7 @@ fn first_byte(body: &[u8]) -> Option<u8> {
     body.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
-fn parse_form(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+pub(crate) fn parse_form(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     let text = std::str::from_utf8(body).map_err(|_| Refusal::invalid("form: not valid UTF-8"))?;
     query::parse_form(text).map_err(|error| Refusal::invalid(format!("form: {error}")))
 }
@@ -238,7 +244,7 @@ fn wrap_ttl(head: &Parts) -> Result<Option<Duration>, Refusal> {
 }
 
 /// Every header that holds no credential.
-fn recordable_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+pub(crate) fn recordable_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
         .filter(|(name, _)| {

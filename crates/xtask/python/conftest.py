@@ -1,6 +1,8 @@
 """A server of ours for each module: a real process in a folder of its own, initialised and unsealed."""
 
 import base64
+import hashlib
+import hmac
 import json
 import os
 import pathlib
@@ -73,6 +75,14 @@ class Server:
     def environment(self, token=None):
         variables = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "VAULT_ADDR": self.address}
         return variables | ({"VAULT_TOKEN": token} if token else {})
+
+
+def totp(secret, steps=0):
+    """The code of a key in base32 (RFC 6238: SHA-1, six digits, thirty seconds), now or some steps from now."""
+    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    digest = hmac.new(key, (int(time.time() // 30) + steps).to_bytes(8, "big"), hashlib.sha1).digest()
+    at = digest[-1] & 15
+    return f"{(int.from_bytes(digest[at : at + 4], 'big') & 0x7FFFFFFF) % 10**6:06}"
 
 
 @pytest.fixture(scope="module")

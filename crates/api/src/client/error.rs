@@ -28,6 +28,20 @@ pub enum ClientError {
     Io(#[from] std::io::Error),
 }
 
+impl ClientError {
+    /// The same without the query in its address: for requests whose query is not to be shown.
+    #[must_use]
+    pub fn without_query(mut self) -> Self {
+        let url = match &mut self {
+            Self::TooLarge { url, .. } | Self::BadResponse { url, .. } => url,
+            Self::Server(error) => &mut error.url,
+            _ => return self,
+        };
+        url.truncate(url.find('?').unwrap_or(url.len()));
+        self
+    }
+}
+
 /// An answer that says no.
 #[derive(Debug, Error)]
 #[error("{}", if messages.is_empty() { format!("status {status}") } else { messages.join("; ") })]

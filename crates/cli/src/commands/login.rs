@@ -34,6 +34,9 @@ pub struct LoginArgs {
     /// Print the token and nothing else; store nothing
     #[arg(long)]
     token_only: bool,
+    /// With oidc: print the address of the provider's page, open nothing
+    #[arg(long, alias = "skip-browser")]
+    no_browser: bool,
     /// The credentials: key=value, key=@file, key=-. What is missing is asked for. A single word is a token
     #[arg(value_name = "KEY=VALUE")]
     data: Vec<String>,
@@ -52,7 +55,7 @@ pub fn run(context: &Context, args: &LoginArgs) -> Result<ExitCode, Failure> {
     let mut client = context.client_without_token()?;
     let mount = credentials.get("mount").and_then(Value::as_str).or(args.path.as_deref()).unwrap_or(method);
     let mount = clean_path(mount).to_owned();
-    let response = authenticate(context, &mut client, method, &mount, credentials).map_err(refused)?;
+    let response = authenticate(context, &mut client, method, &mount, args, credentials).map_err(refused)?;
     let response = second_factor(context, &client, response)?;
     let response = open_wrapping(&mut client, response, args)?;
     finish(context, args, &response)
@@ -69,6 +72,7 @@ fn authenticate(
     client: &mut Client,
     method: &str,
     mount: &str,
+    args: &LoginArgs,
     mut credentials: Map<String, Value>,
 ) -> Result<Response, Failure> {
     credentials.remove("mount");
@@ -95,7 +99,7 @@ fn authenticate(
             log_in(client, &format!("auth/{mount}/login"), credentials)
         }
         "oidc" if !credentials.contains_key("jwt") => {
-            let login = browser::Login::parse(&credentials)?;
+            let login = browser::Login::parse(&credentials, args.no_browser)?;
             browser::log_in(context, client, mount, &login)
         }
         _ => log_in(client, &format!("auth/{mount}/login"), credentials),

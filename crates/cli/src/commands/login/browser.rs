@@ -9,12 +9,14 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use strongroom_api::Response;
-use strongroom_api::client::Client;
+use strongroom_api::client::{Client, ClientError};
 use strongroom_crypto::token::random_base62;
-use strongroom_secret::Clock;
+use strongroom_secret::{Clock, parse_duration};
 
-/// How long somebody may take at the provider; the server forgets sooner.
+/// How long somebody may take at the provider, unless they say otherwise; the server forgets after that.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// Of what a provider says of a refusal, in characters.
+const WORDS_MAX: usize = 200;
 const HEAD_BYTES_MAX: usize = 32 << 10;
 const NONCE_CHARACTERS: usize = 20;
 const CALLBACK_PATH: &str = "/oidc/callback";
@@ -29,11 +31,13 @@ pub(super) struct Login {
     callback_port: u16,
     skip_browser: bool,
     abort_on_error: bool,
+    patience: Duration,
 }
 
 impl Login {
-    pub(super) fn parse(words: &Map<String, Value>) -> Result<Self, Failure> {
-        const KNOWN: [&str; 8] = [
+    /// `no_browser` is the flag that says the same as `skip_browser=true`.
+    pub(super) fn parse(words: &Map<String, Value>, no_browser: bool) -> Result<Self, Failure> {
+        const KNOWN: [&str; 9] = [
             "role",
             "listenaddress",
             "port",
@@ -42,6 +46,7 @@ impl Login {
             "callbackport",
             "skip_browser",
             "abort_on_error",
+            "timeout",
         ];
         if let Some(name) = words.keys().find(|name| !KNOWN.contains(&name.as_str())) {
             return Err(Failure::usage(format!("oidc does not know {name:?}"))
@@ -59,6 +64,12 @@ impl Login {
             _ => Err(Failure::usage(format!("{name} is true or false"))),
         };
         let own_port = port("port", 8250)?;
+        let patience = match words.get("timeout").and_then(Value::as_str) {
+            None => PATIENCE,
+            Some(text) => {
+                parse_duration(text).map_err(|error| Failure::usage(format!("timeout: {error}")))?
+            }
+        };
         Ok(Self {
             role: text("role", ""),
             listen_address: text("listenaddress", "localhost"),
@@ -66,8 +77,9 @@ impl Login {
             callback_method: text("callbackmethod", "http"),
             callback_host: text("callbackhost", "localhost"),
             callback_port: port("callbackport", own_port)?,
-            skip_browser: switch("skip_browser")?,
+            skip_browser: no_browser || switch("skip_browser")?,
             abort_on_error: switch("abort_on_error")?,
+            patience,
         })
     }
 }
@@ -94,11 +106,26 @@ pub(super) fn log_in(
             .hint("add it to the role's allowed_redirect_uris"));
     }
     invite(context, login, url)?;
-    let mut query = wait(&listener)?;
-    query.push(("client_nonce".to_owned(), nonce.expose().to_owned()));
+    let mut visitor = wait(&listener, parameter(url, "state"), login.patience)?;
+    visitor.query.push(("client_nonce".to_owned(), nonce.expose().to_owned()));
     let pairs: Vec<(&str, String)> =
-        query.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-    let response = client.read(&format!("auth/{mount}/oidc/callback"), &pairs)?;
+        visitor.query.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let refusal = visitor.refusal();
+    // Code, state and nonce stand in the query: nobody is to read them in a terminal.
+    let answered =
+        client.read(&format!("auth/{mount}/oidc/callback"), &pairs).map_err(ClientError::without_query);
+    match &answered {
+        Ok(_) => show(&mut visitor.stream, "200 OK", "You are logged in. You can close this page."),
+        Err(_) => {
+            let text = "The login failed. The terminal says why; you can close this page.";
+            show(&mut visitor.stream, "200 OK", text);
+        }
+    }
+    let response = match (answered, refusal) {
+        (Ok(response), _) => response,
+        (Err(error), None) => return Err(error.into()),
+        (Err(error), Some(refusal)) => return Err(Failure::from(error).hint(refusal)),
+    };
     response.ok_or_else(|| Failure::other("the server answered without a token"))
 }
 
@@ -133,23 +160,46 @@ fn open(url: &str) -> bool {
     quiet.is_ok()
 }
 
-/// What the provider came back with. Browsers ask for other things too.
-fn wait(listener: &TcpListener) -> Result<Vec<(String, String)>, Failure> {
+/// A browser that came back, and waits for a page.
+struct Visitor {
+    query: Vec<(String, String)>,
+    stream: TcpStream,
+}
+
+impl Visitor {
+    /// What the provider says of a login that it refused, in its own words.
+    fn refusal(&self) -> Option<String> {
+        let text =
+            |name: &str| self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let words: Vec<String> = [text("error")?, text("error_description").unwrap_or_default()]
+            .iter()
+            .filter(|text| !text.is_empty())
+            .map(|text| text.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect())
+            .collect();
+        Some(format!("the provider says: {}", words.join(": ")))
+    }
+}
+
+/// What the provider came back with. Browsers ask for other things too, and other pages may send one here: what does not
+/// bring the state that was sent along is no answer to it.
+fn wait(listener: &TcpListener, state: Option<String>, patience: Duration) -> Result<Visitor, Failure> {
     let broken = |error: std::io::Error| Failure::other(format!("waiting for the provider: {error}"));
     let clock = crate::system::SystemClock::new();
-    let until = clock.monotonic() + PATIENCE;
+    let until = clock.monotonic() + patience;
     listener.set_nonblocking(true).map_err(broken)?;
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
                 // One that sends nothing, or nonsense, is not waited for.
-                if let Some(query) = serve(stream) {
-                    return Ok(query);
+                if let Some(visitor) = received(stream, state.as_deref()) {
+                    return Ok(visitor);
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 if clock.monotonic() >= until {
-                    return Err(Failure::other("the provider did not come back within ten minutes"));
+                    let seconds = patience.as_secs();
+                    return Err(Failure::other(format!("the provider did not come back within {seconds} s"))
+                        .hint("write timeout=… for longer; the server waits ten minutes"));
                 }
                 std::thread::sleep(Duration::from_millis(50));
             }
@@ -158,7 +208,7 @@ fn wait(listener: &TcpListener) -> Result<Vec<(String, String)>, Failure> {
     }
 }
 
-fn serve(mut stream: TcpStream) -> Option<Vec<(String, String)>> {
+fn received(mut stream: TcpStream, state: Option<&str>) -> Option<Visitor> {
     stream.set_nonblocking(false).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     let mut head = Vec::new();
@@ -173,18 +223,28 @@ fn serve(mut stream: TcpStream) -> Option<Vec<(String, String)>> {
         }
     }
     let head = String::from_utf8_lossy(&head);
-    let query = parse(head.lines().next()?);
-    let (status, text) = match &query {
-        Some(_) => ("200 OK", "The provider came back. You can close this page and return to the terminal."),
-        None => ("404 Not Found", "There is nothing here."),
+    let Some(query) = head.lines().next().and_then(parse) else {
+        show(&mut stream, "404 Not Found", "There is nothing here.");
+        return None;
     };
+    let brought = query.iter().find(|(name, _)| name == "state").map(|(_, value)| value.as_str());
+    if state.is_some() && state != brought {
+        show(&mut stream, "400 Bad Request", "This belongs to another login.");
+        return None;
+    }
+    Some(Visitor { query, stream })
+}
+
+/// Shows a page.
+fn show(stream: &mut TcpStream, status: &str, text: &str) {
     let page = format!("<!doctype html><title>Login</title><p>{text}</p>");
-    let answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: text/html; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{page}",
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: text/html; charset=utf-8\r\ncontent-length: {}\r\n\
+         content-security-policy: default-src 'none'\r\nreferrer-policy: no-referrer\r\nconnection: close\r\n\r\n",
         page.len()
     );
-    let _ = stream.write_all(answer.as_bytes());
-    query
+    // Whoever went away sees the terminal all the same.
+    let _ = stream.write_all(format!("{head}{page}").as_bytes());
 }
 
 /// The query of a request line, if it is one of a provider's answer.
@@ -194,21 +254,28 @@ fn parse(line: &str) -> Option<Vec<(String, String)>> {
     if path != CALLBACK_PATH {
         return None;
     }
+    let mut found = pairs(query);
+    found.retain(|(name, _)| ["state", "code", "error", "error_description"].contains(&name.as_str()));
+    found.iter().any(|(name, _)| name == "state").then_some(found)
+}
+
+/// A parameter of an address.
+fn parameter(url: &str, name: &str) -> Option<String> {
+    let (_, query) = url.split_once('?')?;
+    pairs(query).into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+fn pairs(query: &str) -> Vec<(String, String)> {
     let decode = |text: &str| {
         percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
     };
-    let pairs: Vec<(String, String)> = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .filter(|(name, _)| ["state", "code", "error", "error_description"].contains(name))
-        .map(|(name, value)| (name.to_owned(), decode(value)))
-        .collect();
-    pairs.iter().any(|(name, _)| name == "state").then_some(pairs)
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (decode(name), decode(value))).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parameter, parse};
 
     #[test]
     fn only_a_providers_answer_counts() {
@@ -218,5 +285,7 @@ mod tests {
         assert!(parse("GET /oidc/callback?code=c HTTP/1.1").is_none());
         assert!(parse("POST /oidc/callback?state=a HTTP/1.1").is_none());
         assert!(parse("nonsense").is_none());
+        assert_eq!(parameter("https://id/auth?scope=a+b&state=x%2Fy", "state").unwrap(), "x/y");
+        assert!(parameter("https://id/auth", "state").is_none());
     }
 }

@@ -24,6 +24,7 @@ struct World {
     /// Until it is opened, nothing ends.
     is_shut: bool,
     created: usize,
+    dropped: usize,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -119,7 +120,10 @@ fn drop_account(payload: &Value) -> Outward {
     let text = |name: &str| payload[name].as_str().unwrap().to_owned();
     let (place, name) = (text("world"), text("name"));
     errand(&place.clone(), None, move || {
-        reach(&place, |world| world.accounts.retain(|known, _| *known != name))?;
+        reach(&place, |world| {
+            world.dropped += 1;
+            world.accounts.retain(|known, _| *known != name);
+        })?;
         Ok(Box::new(|_| Ok(Response::default())))
     })
 }
@@ -462,6 +466,51 @@ fn a_peer_that_hangs_is_not_waited_for_and_holds_up_nobody_else() {
         unfinished(&server) == 0
     });
     assert_eq!(world("hung", |world| (world.created, world.accounts.len())), (1, 0));
+}
+
+/// Asks for the revocation of a lease and waits for it, in a world that is shut; `then` runs meanwhile, and opens it.
+fn revoked_meanwhile(server: &TestServer, world_name: &str, then: impl FnOnce()) -> Answer {
+    let lease = lease_of(&account(server, world_name, 600));
+    world(world_name, |world| world.is_shut = true);
+    let root = server.root();
+    std::thread::scope(|scope| {
+        let body = json!({"lease_id": lease, "sync": true});
+        let waiting = scope.spawn(|| server.root().write("sys/leases/revoke", body));
+        eventually("the revocation is under way", || {
+            let found = root.write("sys/leases/lookup", json!({"lease_id": lease}));
+            found.body["data"]["ttl"] == 0
+        });
+        then();
+        waiting.join().unwrap()
+    })
+}
+
+#[test]
+fn a_revocation_that_somebody_waits_for_is_done_once() {
+    let server = threaded();
+    let answer = revoked_meanwhile(&server, "once", || {
+        for _ in 0..8 {
+            server.kernel.maintain();
+        }
+        open("once");
+    });
+    assert_eq!((answer.status, accounts("once").len(), leased(&server, "once")), (204, 0, 0));
+    assert_eq!(world("once", |world| world.dropped), 1);
+}
+
+#[test]
+fn a_revocation_that_somebody_waited_for_when_the_server_died_is_not_put_off_after_its_start() {
+    let server = threaded();
+    let mut after = None;
+    let answer = revoked_meanwhile(&server, "widow", || {
+        after = Some(server.restarted(|_| ()));
+        open("widow");
+    });
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let after = after.unwrap();
+    assert_eq!((accounts("widow").len(), leased(&after, "widow")), (0, 1));
+    after.kernel.maintain();
+    assert_eq!(leased(&after, "widow"), 0);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn token_index_key(tx: &Tx<'_>, token: Parent) -> Key {
 }
 
 /// The handle under which indexes know a lease.
-fn lease_row(tx: &Tx<'_>, id: &str) -> [u8; 20] {
+pub(crate) fn lease_row(tx: &Tx<'_>, id: &str) -> [u8; 20] {
     let tag = tx.keys().tokens.start().with(b"lease\0").with(id.as_bytes()).finish();
     let mut row = [0; 20];
     row.copy_from_slice(tag.first_chunk::<20>().unwrap_or(&[0; 20]));
@@ -143,6 +143,7 @@ pub(crate) fn end_anew(tx: &mut Tx<'_>, mut lease: LeaseRecord, now: Timestamp) 
         let key = irrevocable_key(tx, &lease);
         tx.delete(&key)?;
     }
+    forget_index(tx, &lease, lease.expires)?;
     lease.revocation_failures = 0;
     lease.expires = lease.expires.min(now);
     index_end(tx, &lease)?;

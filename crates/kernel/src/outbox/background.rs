@@ -44,13 +44,14 @@ impl Kernel {
             Ok(Outward::Errand(errand)) => {
                 let Errand { lane, time_limit, action, .. } = errand;
                 let lane: LaneOfMount = (mission.mount.record.id, lane);
-                let kernel = self.clone();
-                self.outward.run_in_background(lane, move || {
-                    let outcome = match action(&kernel.outward.deadline(time_limit)) {
-                        Ok(conclusion) => kernel.finish(&mission, &|call| conclusion(call).map(drop)),
+                let (kernel, concluding) = (self.clone(), self.clone());
+                let act = move || action(&kernel.outward.deadline(time_limit));
+                self.outward.run_in_background(lane, act, move |acted| {
+                    let outcome = match acted {
+                        Ok(conclusion) => concluding.finish(&mission, &|call| conclusion(call).map(drop)),
                         Err(failure) => Err(failure.into_error()),
                     };
-                    kernel.close_mission(mission, outcome);
+                    concluding.close_mission(mission, outcome);
                 })
             }
             Ok(Outward::Answer(_)) => {

@@ -25,8 +25,6 @@ const OUTWARD_EXPIRY: Table = Table(16);
 const ROW_BYTES: usize = 20;
 /// Leases of a mount that are being taken back, or wait for a thread.
 const IN_HAND_MAX: usize = 64;
-/// A revocation that somebody waits for keeps the expirer off for so long.
-const ASKED_HEAD_START: Duration = Duration::from_secs(120);
 
 /// The key under which the end of a lease on something outside is found.
 pub(crate) fn outward_expiry_key(
@@ -116,7 +114,8 @@ impl Kernel {
             return Ok(None);
         }
         let room = (IN_HAND_MAX - in_hand).min(budget);
-        let (rows, next) = due(&mut self.begin(&open.keys, Access::Read)?, id, now, in_hand + room)?;
+        let is_free = |handle: &str| !self.outbox.is_held(handle);
+        let (rows, next) = due(&mut self.begin(&open.keys, Access::Read)?, id, now, room, &is_free)?;
         let mut is_full = false;
         for row in rows {
             let Some(held) = self.outbox.hold(&row.handle) else { continue };
@@ -172,11 +171,13 @@ impl Kernel {
     }
 }
 
+/// The first rows whose time has come and that nobody has in hand; and the time of the next.
 fn due(
     tx: &mut Tx<'_>,
     mount: u64,
     now: Timestamp,
     limit: usize,
+    is_free: &dyn Fn(&str) -> bool,
 ) -> Result<(Vec<DueLease>, Option<Timestamp>), Error> {
     let index = index_of(tx, mount);
     let mut found = Vec::new();
@@ -194,8 +195,10 @@ fn due(
             next = Some(at);
             return Ok(ControlFlow::Break(()));
         }
-        let lease_id = String::from_utf8_lossy(value).into_owned();
-        found.push((rest.to_vec(), namespace, format!("lease {}", hex::encode(row)), lease_id));
+        let handle = handle(row);
+        if is_free(&handle) {
+            found.push((rest.to_vec(), namespace, handle, String::from_utf8_lossy(value).into_owned()));
+        }
         Ok(ControlFlow::Continue(()))
     })?;
     let rows = found.into_iter().map(|(rest, namespace, handle, lease_id)| DueLease {
@@ -205,6 +208,11 @@ fn due(
         lease_id,
     });
     Ok((rows.collect(), next))
+}
+
+/// What the row of a lease is known by while it is in hand.
+fn handle(row: &[u8]) -> String {
+    format!("lease {}", hex::encode(row))
 }
 
 fn take_back(call: &mut Call<'_>, lease: &LeaseRecord) -> Result<Outward, Error> {
@@ -242,31 +250,27 @@ fn note_failure(tx: &mut Tx<'_>, row: &DueLease, error: &Error, now: Timestamp) 
     leases::put_off(tx, lease, now)
 }
 
-/// Ends a lease now and takes it back while the caller waits. Whatever comes of that, it has ended: the expirer tries
-/// again later.
+/// Ends a lease now and takes it back while the caller waits. Whatever comes of that, it has ended: the expirer, which
+/// keeps off for as long as the errand is under way here, takes it back otherwise, after a crash too.
 pub(crate) fn end_outward_lease(call: &mut Call<'_>, lease: &LeaseRecord) -> Result<Outward, Error> {
-    let mut lease = lease.clone();
-    lease.expires = lease.expires.min(call.now);
-    lease.revocation_failures = 0;
-    leases::save(&mut call.tx, &lease)?;
-    let later = call.now.plus(ASKED_HEAD_START);
-    leases::index_again(&mut call.tx, &lease, later)?;
+    // The expirer may have it in hand already: to take it back twice does no harm.
+    let held = call.kernel.outbox.hold(&handle(&leases::lease_row(&call.tx, &lease.id)));
+    leases::end_anew(&mut call.tx, lease.clone(), call.now)?;
     let (namespace, mount) = (lease.namespace, lease.mount);
-    let taken = call.at_mount(namespace, mount, |call| take_back(call, &lease));
-    let Some(taken) = taken else { return leases::remove(&mut call.tx, &lease).map(|()| Outward::nothing()) };
-    match taken? {
-        Outward::Answer(_) => leases::remove(&mut call.tx, &lease).map(|()| Outward::nothing()),
-        Outward::Errand(errand) => {
-            let id = lease.id;
-            Ok(Outward::Errand(errand.at_mount(namespace, mount).then(move |call, _| {
-                if let Some(lease) = leases::read(&mut call.tx, namespace, &id)? {
-                    leases::forget_index(&mut call.tx, &lease, later)?;
-                    leases::remove(&mut call.tx, &lease)?;
-                }
-                Ok(Response::default())
-            })))
-        }
-    }
+    let taken = call.at_mount(namespace, mount, |call| take_back(call, lease));
+    let id = lease.id.clone();
+    let remove = move |call: &mut Call<'_>| match leases::read(&mut call.tx, namespace, &id)? {
+        Some(lease) => leases::remove(&mut call.tx, &lease),
+        None => Ok(()),
+    };
+    let Some(Outward::Errand(errand)) = taken.transpose()? else {
+        return remove(call).map(|()| Outward::nothing());
+    };
+    Ok(Outward::Errand(errand.at_mount(namespace, mount).then(move |call, _| {
+        // Dropped with the errand.
+        let _held = &held;
+        remove(call).map(|()| Response::default())
+    })))
 }
 
 /// Brings a renewal's new end to where the lease's subject is, and then saves the lease.

@@ -58,8 +58,12 @@ struct Running {
 struct Job {
     lane: LaneOfMount,
     urgency: Urgency,
-    work: Box<dyn FnOnce() + Send>,
+    work: Work,
 }
+
+/// What takes up its lane, and returns what does no longer.
+type Work = Box<dyn FnOnce() -> Rest + Send>;
+type Rest = Box<dyn FnOnce() + Send>;
 
 type Outcome = Result<Conclusion, Failure>;
 
@@ -124,6 +128,8 @@ impl OutwardPool {
                 // Nobody may be waiting any more.
                 drop(sender.send(outcome));
             }
+            let nothing: Rest = Box::new(|| ());
+            nothing
         };
         let job = Job { lane, urgency: Urgency::Asked, work: Box::new(work) };
         if !self.submit(job, Some(waiter)) {
@@ -135,13 +141,23 @@ impl OutwardPool {
             .unwrap_or_else(|_| Err(Failure::Unclear(Error::internal("an action ended without an outcome"))))
     }
 
-    /// Runs what nobody waits for; false if too much of it waits already.
-    pub(crate) fn run_in_background(&self, lane: LaneOfMount, work: impl FnOnce() + Send + 'static) -> bool {
+    /// Runs what nobody waits for, and then, with what that came to and outside of the lane, what follows; false if too
+    /// much of it waits already.
+    pub(crate) fn run_in_background<T: Send + 'static>(
+        &self,
+        lane: LaneOfMount,
+        work: impl FnOnce() -> T + Send + 'static,
+        then: impl FnOnce(T) + Send + 'static,
+    ) -> bool {
         if self.settings.threads == 0 {
-            work();
+            then(work());
             return true;
         }
-        self.submit(Job { lane, urgency: Urgency::Background, work: Box::new(work) }, None)
+        let work: Work = Box::new(move || {
+            let done = work();
+            Box::new(move || then(done))
+        });
+        self.submit(Job { lane, urgency: Urgency::Background, work }, None)
     }
 
     pub(crate) fn deadline(&self, time_limit: Duration) -> Deadline {
@@ -214,10 +230,11 @@ fn work(shared: &Shared) {
             continue;
         };
         let (lane, urgency) = (job.lane, job.urgency);
-        parking_lot::MutexGuard::unlocked(&mut state, job.work);
+        let rest = parking_lot::MutexGuard::unlocked(&mut state, job.work);
         state.ended(&lane, urgency);
         // What stood behind it in its lane may go on.
         shared.work.notify_one();
+        parking_lot::MutexGuard::unlocked(&mut state, rest);
     }
 }
 

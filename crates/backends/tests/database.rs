@@ -271,6 +271,86 @@ fn what_a_database_refuses_is_said_and_leaves_nothing() {
     }
 }
 
+/// PostgreSQL with tables to be granted.
+fn with_tables() -> Option<Peer> {
+    let peer = Peer::start(Kind::Postgres)?;
+    for number in 0..4 {
+        peer.ask(&format!("CREATE TABLE t{number} (id bigserial PRIMARY KEY)"));
+    }
+    Some(peer)
+}
+
+#[test]
+fn accounts_with_grants_end_where_who_makes_them_is_no_superuser() {
+    let Some(peer) = with_tables() else { return };
+    let server = server(&peer);
+    let root = server.root();
+    peer.ask(&format!("CREATE ROLE keeper LOGIN CREATEROLE PASSWORD '{PASSWORD}'"));
+    peer.ask("GRANT SELECT ON ALL TABLES IN SCHEMA public TO keeper WITH GRANT OPTION");
+    peer.ask("GRANT USAGE ON SCHEMA public TO keeper WITH GRANT OPTION");
+    let change = json!({"username": "keeper", "password": PASSWORD});
+    assert_eq!(root.write("database/config/db", change).status, 204);
+    let more = format!("{POSTGRES_ROLE}; GRANT USAGE ON SCHEMA public TO \"{{{{name}}}}\"");
+    assert_eq!(root.write("database/roles/app", json!({"creation_statements": more})).status, 204);
+    let made = root.read("database/creds/app");
+    let (username, password) = credentials(&made);
+    assert_eq!(peer.client(&username, &password, "SELECT count(*) FROM t0").stdout, b"0\n");
+    let body = json!({"lease_id": made.body["lease_id"], "sync": true});
+    assert_eq!(root.write("sys/leases/revoke", body).refusal(), (204, String::new()));
+    assert_eq!(accounts(&peer), 0);
+}
+
+#[test]
+fn an_account_that_owns_something_stays_and_logs_in_no_longer() {
+    let Some(peer) = with_tables() else { return };
+    let server = server(&peer);
+    let root = server.root();
+    let more = format!("{POSTGRES_ROLE}; GRANT CREATE ON SCHEMA public TO \"{{{{name}}}}\"");
+    assert_eq!(root.write("database/roles/app", json!({"creation_statements": more})).status, 204);
+    let made = root.read("database/creds/app");
+    let (username, password) = credentials(&made);
+    assert!(peer.client(&username, &password, "CREATE TABLE own (id int)").status.success());
+    let body = json!({"lease_id": made.body["lease_id"], "sync": true});
+    let refused = root.write("sys/leases/revoke", body);
+    assert!(refused.refusal().1.contains("cannot be dropped because"), "{refused:?}");
+    assert!(!peer.lets_in(&username, &password));
+    assert_eq!((accounts(&peer), peer.ask("SELECT count(*) FROM own").as_str()), (1, "0"));
+    // Once it belongs to somebody else, the lease ends.
+    peer.ask(&format!("REASSIGN OWNED BY \"{username}\" TO postgres"));
+    server.clock.advance(Duration::from_secs(60));
+    maintain(&server);
+    assert_eq!(accounts(&peer), 0);
+}
+
+/// Grants on one table at once make each other fail in PostgreSQL ("tuple concurrently updated").
+#[test]
+fn accounts_with_grants_on_the_same_tables_are_made_and_end_at_once() {
+    let Some(peer) = with_tables() else { return };
+    let server = server(&peer).restarted(|settings| settings.outward_threads = 16);
+    let root = server.root();
+    assert_eq!(root.write("database/config/db", json!({"max_open_connections": 16})).status, 204);
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..4 {
+                    credentials(&server.root().read("database/creds/app"));
+                }
+            });
+        }
+    });
+    assert_eq!(accounts(&peer), 64);
+    assert_eq!(root.write("sys/leases/revoke-prefix/database/creds", json!({})).status, 204);
+    // The clock stands: none of them may need a second attempt.
+    for _ in 0..3000 {
+        if root.list("sys/leases/lookup/database/creds/app").status == 404 {
+            break;
+        }
+        server.kernel.maintain();
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    assert_eq!(accounts(&peer), 0);
+}
+
 #[test]
 fn a_database_that_is_restarted_or_down_is_said_and_leaves_nothing() {
     let Some(mut peer) = Peer::start(Kind::Postgres) else { return };

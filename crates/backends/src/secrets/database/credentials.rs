@@ -5,12 +5,13 @@ use super::names::{self, Filling};
 use super::pools::Reach;
 use super::roles::{self, Role};
 use super::statements::{self, Account};
-use super::wire::Engine;
+use super::wire::{Engine, Trouble};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::time::Duration;
 use strongroom_kernel::{
-    Call, Errand, Error, Failure, Intent, IntentDraft, LeaseGrant, LeaseRecord, Outward, Renewal, Response,
+    Call, Deadline, Errand, Error, Failure, Intent, IntentDraft, LeaseGrant, LeaseRecord, Outward, Renewal,
+    Response,
 };
 use strongroom_secret::{SecretString, Timestamp};
 
@@ -154,7 +155,9 @@ fn take_away(call: &mut Call<'_>, made: Made, given: Vec<String>) -> Result<Outw
     let texts = if is_default { statements::default_revocation(engine) } else { given };
     let account = Account { name: &made.username, password: None, expiration: None };
     let texts = connection.with_persistence(texts);
-    let filled = statements::fill(engine, &texts, &account, connection.escaping())?;
+    let fill = |texts: &[String]| statements::fill(engine, texts, &account, connection.escaping());
+    let filled = fill(&texts)?;
+    let locked_out = statements::lock_out(engine).map(|text| fill(&[text.to_owned()])).transpose()?;
     let (reach, lane) = (connection.reach(call)?, connection.lane());
     Ok(Outward::Errand(Errand {
         intent: None,
@@ -166,12 +169,23 @@ fn take_away(call: &mut Call<'_>, made: Made, given: Vec<String>) -> Result<Outw
                 // under the same lock as it would be made: nobody makes it any longer.
                 let is_gone = !is_default && matches!(reach.has_account(&made.username, deadline), Ok(false));
                 if !is_gone {
+                    if matches!(trouble, Trouble::Refused(_)) {
+                        lock_out(&reach, &made.username, locked_out.as_deref(), deadline);
+                    }
                     return Err(reach.failure(trouble, &[]));
                 }
             }
             Ok(Box::new(|_| Ok(Response::default())))
         }),
     }))
+}
+
+/// An account that cannot be taken away is to be of no use at least. Whether that works changes nothing of the failure.
+fn lock_out(reach: &Reach, username: &str, statements: Option<&[SecretString]>, deadline: &Deadline) {
+    let Some(statements) = statements else { return };
+    if let Err(trouble) = reach.run(username, statements, deadline) {
+        tracing::warn!(%username, reason = trouble.text(), "an account that cannot be taken away cannot be locked");
+    }
 }
 
 fn errand(connection: &Connection, reach: Reach, username: String, filled: Vec<SecretString>) -> Outward {

@@ -1,6 +1,6 @@
 //! Connections that are kept open between errands, and how a database is reached.
 
-use super::wire::{Engine, Link, Login, Target, Trouble};
+use super::wire::{Crowd, Engine, Link, Login, Target, Trouble};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,12 @@ pub(super) struct Pools {
 struct Pool {
     revision: String,
     links: Vec<Idle>,
+    /// Transactions come one after another until then, on the server's monotonic clock.
+    in_turn_until: Duration,
 }
+
+/// For so long after two transactions were in each other's way, they come one after another.
+const IN_TURN: Duration = Duration::from_secs(30);
 
 struct Idle {
     link: Link,
@@ -50,7 +55,18 @@ impl Reach {
         statements: &[SecretString],
         deadline: &Deadline,
     ) -> Result<(), Trouble> {
-        self.with_link(deadline, |link| link.run(account, statements, deadline))
+        let now = deadline.now();
+        let crowd = match self.pools.idle.lock().get(&self.name) {
+            Some(pool) if pool.in_turn_until > now => Crowd::InTurn,
+            _ => Crowd::Apart,
+        };
+        let met = self.with_link(deadline, |link| link.run(account, statements, crowd, deadline))?;
+        if met == Crowd::InTurn
+            && let Some(pool) = self.pools.idle.lock().get_mut(&self.name)
+        {
+            pool.in_turn_until = now + IN_TURN;
+        }
+        Ok(())
     }
 
     pub(super) fn has_account(&self, name: &str, deadline: &Deadline) -> Result<bool, Trouble> {
@@ -122,7 +138,7 @@ impl Reach {
         let mut idle = self.pools.idle.lock();
         let pool = idle.entry(self.name.clone()).or_default();
         if pool.revision != self.revision {
-            *pool = Pool { revision: self.revision.clone(), links: Vec::new() };
+            *pool = Pool { revision: self.revision.clone(), ..Pool::default() };
         }
         if pool.links.len() < self.idle_max {
             pool.links.push(link);

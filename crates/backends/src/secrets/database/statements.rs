@@ -178,13 +178,26 @@ pub(super) fn default_rotation(engine: Engine) -> Vec<String> {
     ]
 }
 
-/// Takes away what the role was granted in this database, ends its connections where that is allowed, and drops it.
-/// Nothing that it owns is dropped: then the role stays, and its lease says why.
+/// What an account loses whose revocation is refused: it stays, and logs in no longer.
+pub(super) fn lock_out(engine: Engine) -> Option<&'static str> {
+    match engine {
+        Engine::Postgres => Some("ALTER ROLE \"{{name}}\" NOLOGIN"),
+        Engine::Mysql => Some("ALTER USER IF EXISTS '{{name}}'@'%' ACCOUNT LOCK"),
+        Engine::Redis => None,
+    }
+}
+
+/// Ends the role's connections where that is allowed, takes away what it was granted in this database, and drops it.
+/// `DROP OWNED` touches what the role has grants on and nothing else, but it would drop what the role owns too. So it is
+/// left out where there is such: then the role stays, and its lease says why. It takes membership in the role, which
+/// who made the role may give to itself, and which goes with the role.
 const POSTGRES_REVOCATION: &str = r#"DO $strongroom$
 DECLARE
-    place text;
+    account oid := (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = '{{name}}');
+    here oid := (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database());
+    kinds text;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = '{{name}}') THEN
+    IF account IS NULL THEN
         RETURN;
     END IF;
     EXECUTE 'ALTER ROLE "{{name}}" NOLOGIN';
@@ -193,18 +206,13 @@ BEGIN
     EXCEPTION WHEN insufficient_privilege THEN
         NULL;
     END;
-    IF EXISTS (
-        SELECT FROM pg_catalog.pg_shdepend d
-        JOIN pg_catalog.pg_roles r ON r.oid = d.refobjid
-        WHERE r.rolname = '{{name}}' AND d.refclassid = 'pg_catalog.pg_authid'::regclass AND d.deptype = 'a'
-    ) THEN
-        FOR place IN SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_(toast|temp)' LOOP
-            EXECUTE format('REVOKE ALL PRIVILEGES ON ALL TABLES IN SCHEMA %I FROM "{{name}}"', place);
-            EXECUTE format('REVOKE ALL PRIVILEGES ON ALL SEQUENCES IN SCHEMA %I FROM "{{name}}"', place);
-            EXECUTE format('REVOKE ALL PRIVILEGES ON ALL ROUTINES IN SCHEMA %I FROM "{{name}}"', place);
-            EXECUTE format('REVOKE ALL PRIVILEGES ON SCHEMA %I FROM "{{name}}"', place);
-        END LOOP;
-        EXECUTE format('REVOKE ALL PRIVILEGES ON DATABASE %I FROM "{{name}}"', current_database());
+    SELECT string_agg(DISTINCT deptype::text, '') INTO kinds FROM pg_catalog.pg_shdepend
+    WHERE refclassid = 'pg_catalog.pg_authid'::regclass AND refobjid = account AND dbid IN (0, here);
+    IF kinds NOT LIKE '%o%' THEN
+        IF NOT pg_catalog.pg_has_role(current_user, account, 'USAGE') THEN
+            EXECUTE 'GRANT "{{name}}" TO CURRENT_USER';
+        END IF;
+        EXECUTE 'DROP OWNED BY "{{name}}"';
     END IF;
     EXECUTE 'DROP ROLE "{{name}}"';
 END

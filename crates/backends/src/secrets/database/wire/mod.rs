@@ -61,6 +61,16 @@ pub(super) enum Trouble {
     Unclear(String),
 }
 
+/// How transactions at once get on with each other. In PostgreSQL two that grant something on the same table do not: the
+/// second fails when the first commits, or both wait for each other for the second that finding a deadlock takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Crowd {
+    /// None is in another's way.
+    Apart,
+    /// One comes after another.
+    InTurn,
+}
+
 /// A connection that is logged in.
 pub(super) enum Link {
     Postgres(Box<Postgres>),
@@ -122,17 +132,19 @@ impl Link {
     }
 
     /// Runs statements, together where the database can (PostgreSQL), for one account: whoever else does something for
-    /// it waits, so that what a process that died has begun is over before it is looked at.
+    /// it waits, so that what a process that died has begun is over before it is looked at. Says how it got on with
+    /// others.
     pub(super) fn run(
         &mut self,
         account: &str,
         statements: &[SecretString],
+        crowd: Crowd,
         deadline: &Deadline,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Crowd, Trouble> {
         match self {
-            Self::Postgres(link) => link.run(account, statements, deadline),
-            Self::Mysql(link) => link.run(account, statements, deadline),
-            Self::Redis(link) => link.run(statements, deadline),
+            Self::Postgres(link) => link.run(account, statements, crowd, deadline),
+            Self::Mysql(link) => link.run(account, statements, deadline).map(|()| Crowd::Apart),
+            Self::Redis(link) => link.run(statements, deadline).map(|()| Crowd::Apart),
         }
     }
 

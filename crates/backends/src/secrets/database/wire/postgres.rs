@@ -1,7 +1,7 @@
 //! PostgreSQL's protocol 3.0, its simple queries alone. <https://www.postgresql.org/docs/current/protocol.html>
 
 use super::stream::Stream;
-use super::{Login, Target, Trouble};
+use super::{Crowd, Login, Target, Trouble};
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::md5_hash;
@@ -17,6 +17,7 @@ const MESSAGE_BYTES_MAX: i32 = 4 * 1024 * 1024;
 const SERVER_MARGIN_MS: u128 = 250;
 /// SQLSTATEs of class 28 are refused logins; 3D000 is a database that does not exist.
 const LOGIN_CLASS: &str = "28";
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 pub(in crate::secrets::database) struct Postgres {
     stream: Stream,
@@ -40,10 +41,41 @@ impl Outgoing {
     }
 }
 
+/// Who does not come in turn waits no longer for another's lock: two that wait for each other would do so for a second.
+const WAIT_APART_MS: u128 = 250;
+/// How often a transaction is run anew that lost against another one.
+const RUNS_MAX: u32 = 12;
+/// The lock of those who come one after another.
+const TURNSTILE: i64 = 0x5374_726f_6e67_726d;
+
 /// What the server said no with.
 struct Said {
     state: String,
     text: String,
+    /// Where in the server's source it was said: the one part of an error that no language changes.
+    routine: String,
+}
+
+impl Said {
+    /// Whether the transaction lost against another one, and may well succeed when it is run again. Grants on one table
+    /// at once are refused as an internal error, "tuple concurrently updated".
+    fn is_conflict(&self) -> bool {
+        let is_tuple = || matches!(self.routine.as_str(), "simple_heap_update" | "simple_heap_delete");
+        match self.state.as_str() {
+            // serialization_failure, deadlock_detected
+            "40001" | "40P01" | LOCK_NOT_AVAILABLE => true,
+            "XX000" => is_tuple(),
+            _ => false,
+        }
+    }
+
+    fn trouble(self) -> Trouble {
+        // 57P01 and its kin: the server goes down. Whether a commit stands is not known.
+        match self.state.starts_with("57P") {
+            true => Trouble::Unclear(self.text),
+            false => Trouble::Refused(self.text),
+        }
+    }
 }
 
 impl Postgres {
@@ -125,30 +157,51 @@ impl Postgres {
         }
     }
 
-    /// In one transaction, under a lock of the account's own.
+    /// In one transaction, under a lock of the account's own; again if it lost against another one. Says what is to be
+    /// expected of the next.
     pub(super) fn run(
         &mut self,
         account: &str,
         statements: &[SecretString],
+        mut crowd: Crowd,
         deadline: &Deadline,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Crowd, Trouble> {
+        let mut met = Crowd::Apart;
+        for number in 1.. {
+            let Err(said) = self.transaction(account, statements, crowd, deadline)? else { break };
+            // Who comes in turn has waited for a lock for as long as there was time.
+            let is_late = crowd == Crowd::InTurn && said.state == LOCK_NOT_AVAILABLE;
+            if number == RUNS_MAX || !said.is_conflict() || is_late || deadline.left().is_zero() {
+                return Err(said.trouble());
+            }
+            (crowd, met) = (Crowd::InTurn, Crowd::InTurn);
+        }
+        Ok(met)
+    }
+
+    fn transaction(
+        &mut self,
+        account: &str,
+        statements: &[SecretString],
+        crowd: Crowd,
+        deadline: &Deadline,
+    ) -> Result<Result<(), Said>, Trouble> {
         let milliseconds = deadline.left().as_millis().saturating_sub(SERVER_MARGIN_MS).max(1);
         let key = lock_key(account);
         // Sent apart from what follows: what a process that died has sent waits for the lock, and then for it in vain.
-        let begin = format!(
+        let mut begin = format!(
             "BEGIN; SET LOCAL statement_timeout = {milliseconds}; SET LOCAL lock_timeout = {milliseconds}; \
              SET LOCAL standard_conforming_strings = on; SELECT pg_advisory_xact_lock({key})"
         );
+        begin.push_str(&match crowd {
+            Crowd::Apart => format!("; SET LOCAL lock_timeout = {}", milliseconds.min(WAIT_APART_MS)),
+            Crowd::InTurn => format!("; SELECT pg_advisory_xact_lock({TURNSTILE})"),
+        });
         // A connection that was lost while it lay idle has done nothing.
         self.query(&begin, deadline).map_err(Trouble::before_anything)?;
-        for statement in statements {
-            // What is not committed does not stand, however the connection ends.
-            self.query(statement.expose(), deadline).map_err(|trouble| match trouble {
-                Trouble::Unclear(text) => Trouble::Refused(text),
-                other => other,
-            })?;
-        }
-        self.query("COMMIT", deadline).map(drop)
+        // Together, for others wait meanwhile. After one that is refused the COMMIT is a ROLLBACK.
+        let texts: Vec<&str> = statements.iter().map(SecretString::expose).chain(["COMMIT"]).collect();
+        Ok(self.ask(&texts, deadline)?.map(drop))
     }
 
     pub(super) fn has_account(&mut self, name: &str, deadline: &Deadline) -> Result<bool, Trouble> {
@@ -162,28 +215,33 @@ impl Postgres {
         text: &str,
         deadline: &Deadline,
     ) -> Result<bool, Trouble> {
-        self.send(&Outgoing::new(|bytes| frontend::query(text, bytes))?, deadline)?;
+        self.ask(&[text], deadline)?.map_err(Said::trouble)
+    }
+
+    /// Whether there was a row in any of the answers; or what the server said when it first said no.
+    fn ask(&mut self, texts: &[&str], deadline: &Deadline) -> Result<Result<bool, Said>, Trouble> {
+        let queries = Outgoing::new(|bytes| texts.iter().try_for_each(|text| frontend::query(text, bytes)))?;
+        self.send(&queries, deadline)?;
         let mut has_row = false;
         let mut refusal: Option<Said> = None;
-        loop {
+        let mut unanswered = texts.len();
+        while unanswered > 0 {
             match self.message(deadline)? {
                 Message::DataRow(_) => has_row = true,
                 Message::ErrorResponse(body) => {
                     refusal.get_or_insert(said(&body));
                 }
-                Message::CopyInResponse(_) | Message::CopyOutResponse(_) => {
-                    return Err(Trouble::Refused("a statement must not be a COPY".to_owned()));
+                // What comes behind it would be taken for data.
+                Message::CopyInResponse(_) => {
+                    return Err(Trouble::Unclear(
+                        "a statement must not be a COPY from the client".to_owned(),
+                    ));
                 }
-                Message::ReadyForQuery(_) => break,
+                Message::ReadyForQuery(_) => unanswered -= 1,
                 _ => {}
             }
         }
-        match refusal {
-            None => Ok(has_row),
-            // 57P01 and its kin: the server goes down. Whether a commit stands is not known.
-            Some(said) if said.state.starts_with("57P") => Err(Trouble::Unclear(said.text)),
-            Some(said) => Err(Trouble::Refused(said.text)),
-        }
+        Ok(refusal.map_or(Ok(has_row), Err))
     }
 
     fn send(&mut self, outgoing: &Outgoing, deadline: &Deadline) -> Result<(), Trouble> {
@@ -249,13 +307,15 @@ fn encrypted(mut stream: Stream, target: &Target, deadline: &Deadline) -> Result
 }
 
 fn said(body: &ErrorResponseBody) -> Said {
-    let mut said = Said { state: String::new(), text: "the server refused".to_owned() };
+    let mut said =
+        Said { state: String::new(), text: "the server refused".to_owned(), routine: String::new() };
     let mut fields = body.fields();
     while let Ok(Some(field)) = fields.next() {
         let text = || String::from_utf8_lossy(field.value_bytes()).into_owned();
         match field.type_() {
             b'C' => said.state = text(),
             b'M' => said.text = text(),
+            b'R' => said.routine = text(),
             _ => {}
         }
     }

@@ -3,7 +3,10 @@
 
 use serde_json::json;
 use strongroom_testkit::SeededEntropy;
-use strongroom_testkit::hostile::{TARGETS, body, mutated, presented};
+use strongroom_testkit::hostile::{
+    CONVERSATIONS, DATABASE_TEXTS, TARGETS, body, database_answers, database_texts, mutated,
+    prepare_databases, presented,
+};
 use strongroom_testkit::server::TestServer;
 
 fn rounds() -> u64 {
@@ -42,6 +45,31 @@ fn tokens_and_paths_of_strangers_open_nothing() {
             if bytes != example.as_bytes() {
                 presented(&server, &bytes);
             }
+        }
+    }
+}
+
+#[test]
+fn databases_may_say_anything() {
+    let server = TestServer::start(strongroom_backends::all());
+    prepare_databases(&server);
+    let random = SeededEntropy::new(10);
+    for (plugin, conversation) in CONVERSATIONS {
+        database_answers(&server, plugin, conversation);
+        for _ in 0..rounds() / 10 {
+            database_answers(&server, plugin, &mutated(&random, conversation));
+        }
+    }
+}
+
+#[test]
+fn texts_for_databases_and_plans_may_be_anything() {
+    let server = TestServer::start(strongroom_backends::all());
+    prepare_databases(&server);
+    let random = SeededEntropy::new(11);
+    for text in DATABASE_TEXTS {
+        for _ in 0..rounds() / 20 {
+            database_texts(&server, &mutated(&random, text.as_bytes()));
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct Peer {
     pub kind: Kind,
     pub port: u16,
     folder: PathBuf,
+    /// Of its command line, behind what every test has.
+    arguments: Vec<String>,
     child: Option<Child>,
 }
 
@@ -30,9 +32,21 @@ pub enum Kind {
     Redis,
 }
 
+impl Kind {
+    /// Whether the machine has it.
+    pub fn is_here(self) -> bool {
+        program(self).is_some()
+    }
+}
+
 impl Peer {
     /// Starts one; None if the machine has no such program.
     pub fn start(kind: Kind) -> Option<Self> {
+        Self::start_with(kind, &[])
+    }
+
+    /// The same with more on its command line.
+    pub fn start_with(kind: Kind, arguments: &[&str]) -> Option<Self> {
         let Some(program) = program(kind) else {
             let required = std::env::var("STRONGROOM_TEST_PEERS").is_ok_and(|value| value == "required");
             assert!(!required, "{kind:?} is not on this machine");
@@ -43,7 +57,8 @@ impl Peer {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("strongroom-peer-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder can be made");
-        let mut peer = Self { kind, port: free_port(), folder, child: None };
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut peer = Self { kind, port: free_port(), folder, arguments, child: None };
         peer.prepare(&program);
         peer.run();
         Some(peer)
@@ -202,6 +217,7 @@ impl Peer {
                 command
             }
         };
+        command.args(&self.arguments);
         let log = std::fs::File::create(self.folder.join("log")).expect("a file can be made");
         let also = log.try_clone().expect("a file can be shared");
         command.stdin(Stdio::null()).stdout(log).stderr(also);

@@ -4,6 +4,8 @@
 
 use crate::SeededEntropy;
 
+#[cfg(feature = "server")]
+mod database;
 #[cfg(feature = "detect")]
 pub mod detect;
 #[cfg(feature = "formats")]
@@ -15,6 +17,8 @@ pub mod scan;
 #[cfg(feature = "server")]
 mod server;
 
+#[cfg(feature = "server")]
+pub use database::*;
 #[cfg(feature = "server")]
 pub use server::*;
 

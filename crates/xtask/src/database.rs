@@ -1,6 +1,7 @@
 //! `cargo xtask database`: the database engine against real databases and the real program. Accounts while the server is
-//! killed again and again: none without a lease, and no lease without one. A service in Python that runs queries while its
-//! password changes.
+//! killed again and again: none without a lease, and no lease without one.
+
+mod bench;
 
 use crate::http::Api;
 use crate::outcome::Outcome;
@@ -10,8 +11,6 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use strongroom_testkit::SeededEntropy;
@@ -30,12 +29,12 @@ pub(crate) struct Options {
     /// How often the server is killed over PostgreSQL; a fifth of it over MariaDB and Redis.
     #[arg(long, default_value_t = 200)]
     kills: u64,
-    /// How often the service's password changes, for each of the ways.
-    #[arg(long, default_value_t = 100)]
-    rotations: u64,
     /// Repeats a run's choices (not its timing).
     #[arg(long)]
     seed: Option<u64>,
+    /// Measure how many accounts are made and dropped in a second, beside psql; nothing else.
+    #[arg(long)]
+    bench: bool,
     /// Which build of our binary to run.
     #[arg(long, value_enum, default_value = "debug")]
     profile: Profile,
@@ -44,13 +43,22 @@ pub(crate) struct Options {
 impl Options {
     /// A short run.
     pub(crate) fn short() -> Self {
-        Self { kills: 4, rotations: 100, seed: None, profile: Profile::Debug }
+        Self { kills: 4, seed: None, bench: false, profile: Profile::Debug }
     }
 }
 
 pub(crate) fn run(options: &Options) -> Result<Outcome> {
-    tools::install_from_debian(&["mariadb-server", "redis-server", "postgresql"]);
+    for (kind, package) in
+        [(Kind::Mariadb, "mariadb-server"), (Kind::Redis, "redis-server"), (Kind::Postgres, "postgresql")]
+    {
+        if !kind.is_here() {
+            tools::install_from_debian(&[package]);
+        }
+    }
     let binary = tools::build(options.profile)?;
+    if options.bench {
+        return bench::run(&binary);
+    }
     let seed = options.seed.unwrap_or_else(|| u64::from(std::process::id()));
     println!("seed {seed}");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -67,9 +75,6 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
             .block_on(kill_again_and_again(&recipe, &peer, kills, seed))
             .with_context(|| recipe.log_end())?;
         outcome += told(&format!("{kind:?}: {kills} kills"), &problems);
-        if kind == Kind::Postgres {
-            outcome += service(&runtime, &binary, &peer, options.rotations)?;
-        }
     }
     Ok(outcome)
 }
@@ -116,6 +121,12 @@ async fn first_start(recipe: &Recipe, peer: &Peer) -> Result<(Running, Keys)> {
     server::wait_for_answer(&mut api, &mut running).await?;
     let keys = server::initialise(&mut api).await?;
     server::unseal(&mut api, &keys).await?;
+    if peer.kind == Kind::Postgres {
+        // Grants on the same tables get in each other's way.
+        for number in 0..4 {
+            peer.ask(&format!("CREATE TABLE IF NOT EXISTS t{number} (id int)"));
+        }
+    }
     let (config, creation) = connection(peer);
     api.must("POST", "sys/mounts/database", Some(&json!({"type": "database"}))).await?;
     api.must("POST", "database/config/db", Some(&config)).await?;
@@ -273,49 +284,4 @@ fn accounts(peer: &Peer) -> Result<usize> {
         Kind::Mariadb => peer.ask("SELECT count(*) FROM mysql.user WHERE user LIKE 'v-%'").parse()?,
         Kind::Redis => peer.ask("ACL USERS").lines().filter(|line| line.contains("V_")).count(),
     })
-}
-
-/// A service with psycopg runs queries while its password changes.
-fn service(runtime: &tokio::runtime::Runtime, binary: &Path, peer: &Peer, rotations: u64) -> Result<Outcome> {
-    let home = tools::target().join("database");
-    std::fs::create_dir_all(&home)?;
-    let source = tools::root().join("crates/xtask/src/database");
-    let python = match tools::python_environment(&home.join("venv"), &source.join("requirements.txt"), &[]) {
-        Ok(python) => python,
-        Err(error) => {
-            println!("SKIPPED: psycopg cannot be installed: {error:#}");
-            return Ok(Outcome::skipped());
-        }
-    };
-    let folder = tempfile::tempdir()?;
-    let recipe = Recipe::new(binary, &Recipe::default_config(), folder.path())?;
-    let (running, keys) = runtime.block_on(first_start(&recipe, peer)).with_context(|| recipe.log_end())?;
-    for name in ["app", "app_a", "app_b"] {
-        peer.ask(&format!("CREATE ROLE {name} LOGIN PASSWORD 'not-a-first-password'"));
-    }
-    let serve = |way: &str| run_service(&python, &source, &recipe, &keys, peer, way, rotations);
-    let mut outcome = serve("static")?;
-    outcome += serve("turns")?;
-    running.kill()?;
-    Ok(outcome)
-}
-
-fn run_service(
-    python: &Path,
-    source: &Path,
-    recipe: &Recipe,
-    keys: &Keys,
-    peer: &Peer,
-    way: &str,
-    rotations: u64,
-) -> Result<Outcome> {
-    let script: PathBuf = source.join("service.py");
-    let status = Command::new(python)
-        .arg(&script)
-        .args([way, &rotations.to_string(), &peer.port.to_string()])
-        .env("VAULT_ADDR", format!("http://127.0.0.1:{}", recipe.port))
-        .env("VAULT_TOKEN", &keys.root_token)
-        .status()
-        .with_context(|| format!("starting {}", script.display()))?;
-    Ok(Outcome::of_check(status.success()))
 }

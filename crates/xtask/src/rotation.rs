@@ -1,6 +1,6 @@
-//! `cargo xtask rotation`: a Python service that asks PostgreSQL something all the time, with credentials that are rotated,
-//! while the server is killed in every step and at random. Not one of its queries may fail, and at no moment may neither the
-//! old nor the new credentials work.
+//! `cargo xtask rotation`: a Python service that asks PostgreSQL something all the time, with credentials that are rotated
+//! (static roles and plans, one account and two that take turns), while the server is killed in every step and at random.
+//! Not one of its queries may fail, and at no moment may neither the old nor the new credentials work.
 
 use crate::outcome::Outcome;
 use crate::tools::{self, Profile};
@@ -12,12 +12,16 @@ use strongroom_testkit::peers::{self, Kind, Peer};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How often the password of one account is changed; two accounts that take turns do a fifth of it.
+    /// How often the password is changed, in each way. From 100 on the server is killed at each step's audit records, not only
+    /// at the promotion's.
     #[arg(long, default_value_t = 100)]
     rotations: u32,
-    /// How often the server is killed at a random moment of a rotation, for each of both.
+    /// How often the server is killed at a random moment of a rotation, in each way.
     #[arg(long, default_value_t = 40)]
     kills: u32,
+    /// How often it is killed in each step, in each way.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
     /// Repeats a run's choices (not its timing).
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -32,7 +36,14 @@ pub(crate) struct Options {
 impl Options {
     /// A short run against this binary.
     pub(crate) fn short(binary: &Path) -> Self {
-        Self { rotations: 10, kills: 5, seed: 1, binary: Some(binary.to_owned()), profile: Profile::Debug }
+        Self {
+            rotations: 10,
+            kills: 2,
+            rounds: 1,
+            seed: 1,
+            binary: Some(binary.to_owned()),
+            profile: Profile::Debug,
+        }
     }
 }
 
@@ -56,6 +67,7 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
         .env("POSTGRES_PASSWORD", peers::PASSWORD)
         .env("ROTATIONS", options.rotations.to_string())
         .env("KILLS", options.kills.to_string())
+        .env("ROUNDS", options.rounds.to_string())
         .env("SEED", options.seed.to_string())
         .status()
         .context("starting service.py")?;

@@ -80,6 +80,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and waits for the end.
     pub(crate) fn kill(mut self) -> Result<()> {
         self.child.kill()?;

@@ -1,351 +1,510 @@
 """A service that asks PostgreSQL something all the time, with credentials that it reads from the server, while these are
-rotated and the server is killed. Not one of its queries may fail.
+rotated and the server is killed in every step. Not one of its queries may fail, and at no moment may neither the old
+nor the new credentials work.
 
-Environment: STRONGROOM (our binary), POSTGRES_PORT and POSTGRES_PASSWORD (of the account postgres), ROTATIONS, KILLS, SEED.
+Environment: STRONGROOM (our binary), POSTGRES_PORT and POSTGRES_PASSWORD (of the account postgres), ROTATIONS, KILLS
+(at random moments, for each of the four ways), ROUNDS (of kills in every step), SEED.
 """
 
-import json
+import contextlib
 import os
-import pathlib
 import random
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psycopg
 
-BINARY = os.environ["STRONGROOM"]
-POSTGRES_PORT = int(os.environ["POSTGRES_PORT"])
+from outside import Database, Gate, Way, eventually
+from server import Refused, Server
+
 POSTGRES_PASSWORD = os.environ["POSTGRES_PASSWORD"]
 ROTATIONS = int(os.environ.get("ROTATIONS", "100"))
 KILLS = int(os.environ.get("KILLS", "20"))
+ROUNDS = int(os.environ.get("ROUNDS", "1"))
 RANDOM = random.Random(int(os.environ.get("SEED", "1")))
+SERVICES = 3
+QUERIES_PER_CONNECTION = 3
 # A service with one account waits for its new password so long, one with two not at all.
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
+GRACE_SECONDS = 2
+# Of two accounts of a static role, the one before is changed by the next rotation: whoever read it has to be done by then.
+STATIC_PAUSE_SECONDS = 0.3
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Server:
-    """The real server, started over the same data again and again."""
-
+class World:
     def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
-        self.port = free_port()
-        plugins = self.folder / "plugins"
-        plugins.mkdir(mode=0o755)
-        plugin = plugins / "make"
-        plugin.write_text(
-            "#!/usr/bin/env python3\n"
-            "import json, pathlib, secrets, sys, time\n"
-            "json.loads(sys.stdin.readline())\n"
-            f"while pathlib.Path({str(self.folder / 'hold')!r}).exists(): time.sleep(0.01)\n"
-            "print(json.dumps({'ok': True, 'value': secrets.token_hex(16)}))\n"
+        self.server = Server(os.environ["STRONGROOM"], folder)
+        self.database = Database(int(os.environ["POSTGRES_PORT"]), POSTGRES_PASSWORD)
+        self.way, self.gate = Way(self.database.port), Gate()
+
+    def prepare(self):
+        ask = self.server.ask
+        self.server.start()
+        ask("PUT", "sys/audit/file", {"type": "file", "options": {"file_path": str(self.server.audit)}})
+        ask("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
+        ask("POST", "sys/mounts/database", {"type": "database"})
+        ask(
+            "POST",
+            "database/config/pg",
+            {
+                "plugin_name": "postgresql-database-plugin",
+                "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{self.way.port}/postgres?sslmode=disable",
+                "username": "postgres",
+                "password": POSTGRES_PASSWORD,
+                "allowed_roles": "*",
+            },
         )
-        plugin.chmod(0o755)
-        config = {
-            "storage": {"file": {"path": str(self.folder / "data")}},
-            "listener": {"tcp": {"address": f"127.0.0.1:{self.port}", "tls_disable": True}},
-            "plugin_directory": str(plugins),
-        }
-        (self.folder / "config.json").write_text(json.dumps(config))
-        self.child, self.token, self.key = None, None, None
 
-    def start(self):
-        log = open(self.folder / "log", "ab")
-        config = f"--config={self.folder / 'config.json'}"
-        self.child = subprocess.Popen([BINARY, "server", config], stdout=log, stderr=log)
-        self.until_it_answers()
-        if self.key is None:
-            made = self.ask("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
-            self.token, self.key = made["root_token"], made["keys"][0]
-        self.ask("PUT", "sys/unseal", {"key": self.key})
+    def locked(self, account):
+        return self.database.locked(account, POSTGRES_PASSWORD)
 
-    def until_it_answers(self):
-        for _ in range(3000):
+    def restart(self):
+        self.server.kill()
+        self.server.start()
+
+
+class Plan:
+    """A secret in KV that a plan rotates, with one account or with two that take turns."""
+
+    def __init__(self, world, name, accounts):
+        self.world, self.server, self.name, self.accounts = world, world.server, name, accounts
+        self.patience = PATIENCE_SECONDS if len(accounts) == 1 else 0
+        for account in accounts:
+            world.database.make(account)
+        data = {"username": accounts[0], "password": "not-a-real-password"}
+        self.server.ask("POST", f"secret/data/{name}", {"data": data})
+        turns = f" accounts={','.join(accounts)}" if len(accounts) > 1 else ""
+        self.write(
+            field="password",
+            generate="command name=make",
+            apply="database connection=pg" + turns,
+            timeout="60s",
+            grace=f"{GRACE_SECONDS}s",
+            notify=[f"webhook url={world.gate.url}"],
+        )
+
+    def write(self, **parts):
+        self.server.ask("POST", f"sys/rotation/plans/secret/{self.name}", parts)
+
+    def credentials(self):
+        return self.server.ask("GET", f"secret/data/{self.name}")["data"]["data"]
+
+    def status(self):
+        return self.server.ask("GET", f"sys/rotation/status/secret/{self.name}")["data"]
+
+    def step(self):
+        rotation = self.status()["rotation"]
+        return rotation and rotation["step"]
+
+    def is_retired(self):
+        history = self.server.ask("GET", f"sys/rotation/history/secret/{self.name}")["data"]["rotations"]
+        return all(past["retired"] for past in history if past["outcome"] == "promoted")
+
+    def idle(self):
+        """The account that is changed next."""
+        eventually("the version before is retired", self.is_retired)
+        present = self.credentials()["username"]
+        return next((account for account in self.accounts if account != present), present)
+
+    def rotate(self):
+        """Begins a rotation as soon as the grace of the one before is over. The version before."""
+        while True:
+            version = self.status()["versions"]["current"]
             try:
-                return self.ask("GET", "sys/seal-status")
-            except (urllib.error.URLError, ConnectionError):
-                assert self.child.poll() is None, (self.folder / "log").read_text()[-2000:]
-                time.sleep(0.01)
-        raise SystemExit("the server does not answer")
+                self.server.ask("POST", f"sys/rotation/rotate/secret/{self.name}", {})
+                return version
+            except Refused as error:
+                if "412" not in str(error):
+                    raise
+                time.sleep(0.05)
 
-    def kill(self):
-        self.child.send_signal(signal.SIGKILL)
-        self.child.wait()
+    def begin(self):
+        eventually("the version before is retired", self.is_retired)
+        self.version = self.rotate()
 
-    def ask(self, method, path, body=None):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v1/{path}", method=method)
-        if self.token:
-            request.add_header("X-Vault-Token", self.token)
-        content = None if body is None else json.dumps(body).encode()
+    def is_over(self):
+        status = self.status()
+        assert status["state"] != "paused", status["paused"]
+        return status["rotation"] is None
+
+    def finish(self):
+        """Waits for the end of the rotation that was begun; whether it was promoted."""
+        eventually("the rotation ends", self.is_over)
+        return self.status()["versions"]["current"] > self.version
+
+    def somebody_gets_in(self):
+        """The current value works, or the pending one does."""
+        works = self.world.database.works
+        if works(self.credentials()):
+            return True
         try:
-            with urllib.request.urlopen(request, content, timeout=60) as answer:
-                text = answer.read()
-        except urllib.error.HTTPError as error:
-            raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()}") from None
-        return json.loads(text) if text else {}
+            pending = self.server.ask("GET", f"secret/data/{self.name}?label=pending")["data"]["data"]
+        except Refused:
+            # It was promoted between the two looks.
+            return works(self.credentials())
+        return works(pending) or works(self.credentials())
 
-    def secret(self, name):
-        return self.ask("GET", f"secret/data/{name}")["data"]["data"]
+    @contextlib.contextmanager
+    def verified_by(self, status):
+        """A webhook is asked, which says this."""
+        self.write(verify=f"webhook url={self.world.gate.url}")
+        self.world.gate.status = status
+        yield
+        self.world.gate.status = 200
+        self.write(verify="database")
 
-    def status(self, name):
-        return self.ask("GET", f"sys/rotation/status/secret/{name}")["data"]
+    # Points at which the server is held up until it was killed. Each yields once it is there, and lets go at its end.
+
+    @contextlib.contextmanager
+    def at_generate(self):
+        self.server.hold.touch()
+        self.begin()
+        eventually("the step", lambda: self.step() == "generate")
+        yield
+        self.server.hold.unlink()
+
+    @contextlib.contextmanager
+    def at_apply(self):
+        with self.world.locked(self.idle()) as reached:
+            self.begin()
+            reached()
+            assert self.step() == "apply"
+            yield
+
+    @contextlib.contextmanager
+    def at_applied(self):
+        eventually("the version before is retired", self.is_retired)
+        with self.world.way.holding("commit") as reached:
+            self.begin()
+            reached()
+            assert self.step() == "apply"
+            yield
+
+    @contextlib.contextmanager
+    def at_verify(self):
+        with self.world.way.holding("login", self.idle()) as reached:
+            self.begin()
+            reached()
+            assert self.step() == "verify"
+            yield
+
+    @contextlib.contextmanager
+    def at_notify(self):
+        with self.world.gate.closed() as reached:
+            self.begin()
+            reached()
+            assert self.step() == "notify"
+            yield
+
+    @contextlib.contextmanager
+    def at_grace(self):
+        self.begin()
+        self.finish()
+        assert self.status()["versions"]["previous"], self.status()
+        yield
+
+    @contextlib.contextmanager
+    def at_retire(self):
+        # What is retired is the password of the account that was in use.
+        old = self.credentials()["username"]
+        self.begin()
+        self.finish()
+        with self.world.locked(old) as reached:
+            reached()
+            yield
+
+    @contextlib.contextmanager
+    def at_restore(self):
+        with self.verified_by(400):
+            with self.world.gate.closed() as refusing:
+                self.begin()
+                refusing()
+                lock = self.world.locked(self.accounts[0])
+                reached = lock.__enter__()
+            reached()
+            assert self.step() == "restore"
+            yield
+            lock.__exit__(None, None, None)
+            self.world.gate.status = 200
+            self.finish()
+
+    @contextlib.contextmanager
+    def at_verify_restored(self):
+        with self.verified_by(400):
+            with self.world.gate.closed() as refusing:
+                self.begin()
+                refusing()
+                lock = self.world.locked(self.accounts[0])
+                reached = lock.__enter__()
+            reached()
+            with self.world.gate.closed() as proving:
+                self.world.gate.status = 200
+                lock.__exit__(None, None, None)
+                proving()
+                assert self.step() == "verify-restored"
+                yield
+            self.finish()
+
+    def points(self):
+        points = ["generate", "apply", "applied", "verify", "notify", "grace"]
+        # With one account there is nothing to be retired; of two, the one in use was never touched.
+        return points + (["retire"] if len(self.accounts) > 1 else ["restore", "verify_restored"])
+
+    def raced(self):
+        """Steps whose records in the audit log are followed by a commit: the server is killed at each of them."""
+        steps = ["promote", "generate", "apply", "verify", "notify"] + (["retire"] if len(self.accounts) > 1 else [])
+        return [(kind, step) for step in steps for kind in ("request", "response")]
 
 
-class Gate:
-    """A webhook that holds requests up while it is closed."""
+class StaticRole:
+    """A static role of the database engine, with one account or with two that take turns."""
 
-    def __init__(self):
-        self.open = threading.Event()
-        self.open.set()
-        self.seen = threading.Event()
-        gate = self
+    def __init__(self, world, name, accounts):
+        self.world, self.server, self.name, self.accounts = world, world.server, name, accounts
+        self.patience = PATIENCE_SECONDS if len(accounts) == 1 else 0
+        for account in accounts:
+            world.database.make(account)
+        accounts = {"usernames": accounts} if len(accounts) > 1 else {"username": accounts[0]}
+        role = {"db_name": "pg", "rotation_period": "24h", **accounts}
+        self.server.ask("POST", f"database/static-roles/{name}", role)
+        self.credentials()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                self.rfile.read(int(self.headers["content-length"]))
-                gate.seen.set()
-                gate.open.wait()
-                try:
-                    self.send_response(200)
-                    self.send_header("content-length", "0")
-                    self.end_headers()
-                except OSError:
-                    pass
+    def credentials(self):
+        return self.server.ask("GET", f"database/static-creds/{self.name}")["data"]
 
-            def log_message(self, *_):
-                pass
+    def is_over(self):
+        return not self.server.ask("GET", f"database/static-roles/{self.name}")["data"]["is_rotating"]
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+    def step(self):
+        return None if self.is_over() else "pending"
 
-    def close(self):
-        self.seen.clear()
-        self.open.clear()
+    def idle(self):
+        present = self.credentials()["username"]
+        return next((account for account in self.accounts if account != present), present)
+
+    def rotate(self):
+        self.server.ask("POST", f"database/rotate-role/{self.name}", {})
+
+    def begin(self):
+        """Asks for it, and does not wait for the answer."""
+
+        def ask():
+            with contextlib.suppress(OSError, Refused):
+                self.rotate()
+
+        if len(self.accounts) > 1:
+            time.sleep(STATIC_PAUSE_SECONDS)
+        self.before = self.credentials()["password"]
+        self.asking = threading.Thread(target=ask, daemon=True)
+        self.asking.start()
+
+    def finish(self):
+        self.asking.join()
+        if not self.is_over():
+            # By itself it goes on after a minute.
+            self.rotate()
+        assert self.is_over()
+        return self.credentials()["password"] != self.before
+
+    def somebody_gets_in(self):
+        return self.world.database.works(self.credentials())
+
+    @contextlib.contextmanager
+    def at_set(self):
+        with self.world.locked(self.idle()) as reached:
+            self.begin()
+            reached()
+            yield
+
+    @contextlib.contextmanager
+    def at_committed(self):
+        with self.world.way.holding("commit") as reached:
+            self.begin()
+            reached()
+            yield
+
+    @contextlib.contextmanager
+    def at_login(self):
+        with self.world.way.holding("login", self.idle()) as reached:
+            self.begin()
+            reached()
+            yield
+
+    @contextlib.contextmanager
+    def at_promote(self):
+        """A moment after the login: before the commit, or after it."""
+        with self.world.way.holding("login", self.idle()) as reached:
+            self.begin()
+            reached()
+        time.sleep(RANDOM.uniform(0, 0.03))
+        yield
+
+    def points(self):
+        return ["set", "committed", "login", "promote"]
+
+    def raced(self):
+        return []
 
 
 class Service(threading.Thread):
     """Logs in and asks, over and over. Credentials are read again now and then, and when they are refused."""
 
-    def __init__(self, server, name, patience):
+    def __init__(self, subject):
         super().__init__(daemon=True)
-        self.server, self.name_of_secret, self.patience = server, name, patience
-        self.queries, self.read_again, self.failures = 0, 0, []
-        self.credentials = server.secret(name)
-        self.held = self.connect()
+        self.subject, self.database = subject, subject.world.database
+        self.queries, self.logins, self.read_again, self.failures = 0, 0, 0, []
+        self.credentials = subject.credentials()
+        self.users, self.passwords = set(), set()
+        self.held = self.database.log_in(self.credentials)
         self.is_over = threading.Event()
 
-    def connect(self):
-        user, password = self.credentials["username"], self.credentials["password"]
-        return psycopg.connect(
-            host="127.0.0.1", port=POSTGRES_PORT, dbname="postgres", user=user, password=password, connect_timeout=30
-        )
-
     def read(self):
-        try:
-            self.credentials = self.server.secret(self.name_of_secret)
-        except (AssertionError, OSError):
-            pass  # It is being killed, or sealed: what was read before is good for its grace.
+        # It is being killed, or sealed: what was read before is good for its grace.
+        with contextlib.suppress(Refused, OSError):
+            self.credentials = self.subject.credentials()
 
-    def query(self):
-        until = time.monotonic() + self.patience
+    def log_in(self):
+        until = time.monotonic() + self.subject.patience
         while True:
             try:
-                with self.connect() as connection:
-                    connection.execute("SELECT 1")
-                self.queries += 1
-                return
-            except psycopg.OperationalError as error:
+                connection = self.database.log_in(self.credentials)
+                self.logins += 1
+                self.users.add(self.credentials["username"])
+                self.passwords.add(self.credentials["password"])
+                return connection
+            except psycopg.OperationalError:
                 if time.monotonic() >= until:
-                    self.failures.append(str(error).splitlines()[0])
-                    return
+                    raise
                 self.read_again += 1
                 self.read()
                 time.sleep(0.02)
 
     def run(self):
         while not self.is_over.is_set():
-            if self.queries % 5 == 0:
+            if self.logins % 2 == 0:
                 self.read()
-            self.query()
-            # A connection that is open stays open whatever happens to passwords.
             try:
+                with self.log_in() as connection:
+                    for _ in range(QUERIES_PER_CONNECTION):
+                        assert connection.execute("SELECT 40 + 2").fetchone() == (42,)
+                        self.queries += 1
+                # A connection that is open stays open whatever happens to passwords.
                 self.held.execute("SELECT 1")
                 self.queries += 1
             except psycopg.Error as error:
-                self.failures.append(str(error).splitlines()[0])
-                return
+                self.failures.append(f"{type(error).__name__}: {error}".splitlines()[0])
             time.sleep(0.005)
 
-    def end(self):
-        self.is_over.set()
-        self.join()
-        print(
-            f"  {self.name_of_secret}: {self.queries} queries, {len(self.failures)} failed, "
-            f"credentials read again {self.read_again} times"
-        )
-        for failure in self.failures[:5]:
-            print("    " + failure)
-        return len(self.failures)
 
-
-def works(credentials):
-    try:
-        psycopg.connect(
-            host="127.0.0.1", port=POSTGRES_PORT, dbname="postgres", user=credentials["username"],
-            password=credentials["password"],
-        ).close()
-        return True
-    except psycopg.OperationalError:
-        return False
-
-
-def somebody_gets_in(server, name):
-    """The current value works, or the pending one does."""
-    current = server.secret(name)
-    if works(current):
-        return True
-    try:
-        pending = server.ask("GET", f"secret/data/{name}?label=pending")["data"]["data"]
-    except AssertionError:
-        # It was promoted between the two looks.
-        return works(server.secret(name))
-    return works(pending) or works(server.secret(name))
-
-
-def until_done(server, name, since):
-    for _ in range(6000):
-        status = server.status(name)
-        assert status["state"] != "paused", status["paused"]
-        if status["rotation"] is None and status["versions"]["current"] > since:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"the rotation does not end: {server.status(name)}")
-
-
-def prepare(server, gate):
-    administrator = psycopg.connect(
-        host="127.0.0.1", port=POSTGRES_PORT, dbname="postgres", user="postgres", password=POSTGRES_PASSWORD, autocommit=True
-    )
-    for account in ("app", "app_a", "app_b"):
-        administrator.execute(f"DROP ROLE IF EXISTS {account}")
-        administrator.execute(f"CREATE ROLE {account} LOGIN PASSWORD 'not-a-real-password'")
-    server.ask("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
-    server.ask("POST", "sys/mounts/database", {"type": "database"})
-    server.ask(
-        "POST",
-        "database/config/pg",
-        {
-            "plugin_name": "postgresql-database-plugin",
-            "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{POSTGRES_PORT}/postgres?sslmode=disable",
-            "username": "postgres",
-            "password": POSTGRES_PASSWORD,
-            "allowed_roles": "*",
-        },
-    )
-    shared = {
-        "field": "password", "generate": "command name=make", "timeout": "60s", "notify": [f"webhook url={gate.url}"],
-    }
-    plans = {
-        "one": ("app", "database connection=pg", "0s"),
-        "turns": ("app_a", "database connection=pg accounts=app_a,app_b", "3s"),
-    }
-    for name, (account, apply, grace) in plans.items():
-        data = {"username": account, "password": "not-a-real-password"}
-        server.ask("POST", f"secret/data/{name}", {"data": data})
-        plan = shared | {"apply": apply, "grace": grace}
-        server.ask("POST", f"sys/rotation/plans/secret/{name}", plan)
-
-
-def rotate(server, name):
-    """Begins a rotation as soon as the grace of the one before is over. The version before."""
-    while True:
-        version = server.status(name)["versions"]["current"]
-        try:
-            server.ask("POST", f"sys/rotation/rotate/secret/{name}", {})
-            return version
-        except AssertionError as error:
-            if "412" not in str(error):
-                raise
-            time.sleep(0.1)
-
-
-def plainly(server, name, count):
+def plainly(subject, count):
     start = time.monotonic()
     for _ in range(count):
-        until_done(server, name, rotate(server, name))
-    print(f"  {name}: {count} rotations in {time.monotonic() - start:.1f} s")
+        subject.begin()
+        assert subject.finish(), "it was rolled back"
+    print(f"  {subject.name}: {count} rotations in {time.monotonic() - start:.1f} s", flush=True)
 
 
-def killed_in_a_step(server, gate, name, step):
-    hold = server.folder / "hold"
-    if step == "generate":
-        hold.touch()
-    elif step == "verify":
-        server.ask("POST", f"sys/rotation/plans/secret/{name}", {"verify": f"webhook url={gate.url}"})
-        gate.close()
-    elif step == "notify":
-        gate.close()
-    version = rotate(server, name)
-    if step in ("verify", "notify"):
-        assert gate.seen.wait(60), f"step {step} is not reached"
-    while server.status(name)["rotation"] is None or server.status(name)["rotation"]["step"] != step:
-        time.sleep(0.01)
-    server.kill()
-    hold.unlink(missing_ok=True)
-    server.start()
-    assert somebody_gets_in(server, name), f"killed in {step}: neither value works"
-    gate.open.set()
-    until_done(server, name, version)
-    server.ask("POST", f"sys/rotation/plans/secret/{name}", {"verify": "database"})
-    assert works(server.secret(name)), f"killed in {step}: the current value does not work"
+def after_a_kill(subject, where):
+    assert subject.somebody_gets_in(), f"killed in {where}: neither value works"
+    step = subject.step()
+    is_promoted = subject.finish()
+    assert subject.world.database.works(subject.credentials()), f"killed in {where}: the current value does not work"
+    return step, is_promoted
 
 
-def killed_at_random(server, name):
-    version = rotate(server, name)
-    time.sleep(RANDOM.uniform(0, 0.5) + (1.0 if RANDOM.random() < 0.5 else 0))
-    server.kill()
-    server.start()
-    assert somebody_gets_in(server, name), "neither value works"
-    until_done(server, name, version)
-    assert works(server.secret(name)), "the current value does not work"
+def killed_in_every_step(subject):
+    for point in subject.points():
+        with getattr(subject, f"at_{point}")():
+            subject.world.restart()
+        _, is_promoted = after_a_kill(subject, point)
+        is_back = point in ("restore", "verify_restored")
+        assert is_promoted != is_back, f"killed in {point}: promoted is {is_promoted}"
+    return subject.points()
+
+
+def killed_at_a_record(subject, awaited):
+    """Kills as soon as a step's record is in the audit log. The step that it goes on with says which side of the commit
+    that was."""
+    records = subject.server.records()
+    next(records)
+    subject.begin()
+    until = time.monotonic() + 60
+    while next(records) != awaited:
+        assert time.monotonic() < until, f"no record {awaited}"
+    time.sleep(RANDOM.choice((0, 0, 0.002, 0.006)))
+    subject.world.restart()
+    return after_a_kill(subject, awaited)[0]
+
+
+def killed_at_random(subject):
+    subject.begin()
+    time.sleep(RANDOM.uniform(0, 0.3) + (GRACE_SECONDS - 0.2 if RANDOM.random() < 0.3 else 0))
+    subject.world.restart()
+    after_a_kill(subject, "a random moment")
+
+
+def tried(subject, is_long):
+    services = [Service(subject) for _ in range(SERVICES)]
+    for service in services:
+        service.start()
+    # Two accounts with a grace wait for its end between two rotations: for a short run that is too long.
+    is_slow = isinstance(subject, Plan) and len(subject.accounts) > 1 and not is_long
+    plainly(subject, max(1, ROTATIONS // 5) if is_slow else ROTATIONS)
+    hit = []
+    for _ in range(ROUNDS):
+        hit = killed_in_every_step(subject)
+    found = {}
+    for awaited in subject.raced() if is_long else subject.raced()[:2]:
+        for _ in range(ROUNDS):
+            step = killed_at_a_record(subject, awaited)
+            found.setdefault(" ".join(awaited), []).append(str(step))
+    for _ in range(KILLS):
+        killed_at_random(subject)
+    for service in services:
+        service.is_over.set()
+    for service in services:
+        service.join()
+    return told(subject, services, hit, found)
+
+
+def told(subject, services, hit, found):
+    total = {name: sum(getattr(service, name) for service in services) for name in ("queries", "logins", "read_again")}
+    failures = [failure for service in services for failure in service.failures]
+    users = set().union(*(service.users for service in services))
+    passwords = set().union(*(service.passwords for service in services))
+    print(f"  {subject.name}: killed in {', '.join(hit)} ({ROUNDS} times each), at {KILLS} random moments")
+    for record, steps in found.items():
+        print(f"    killed at the audit record \"{record}\": went on with {', '.join(sorted(set(steps)))}")
+    print(
+        f"    {total['queries']} queries over {total['logins']} logins of {len(users)} accounts with {len(passwords)} "
+        f"passwords, credentials read again {total['read_again']} times, {len(failures)} failures",
+        flush=True,
+    )
+    for failure in failures[:5]:
+        print("      " + failure)
+    return len(failures) + (users != set(subject.accounts))
 
 
 def main():
     failed = 0
+    is_long = ROTATIONS >= 100
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        server, gate = Server(folder), Gate()
-        server.start()
+        world = World(folder)
+        world.prepare()
         try:
-            prepare(server, gate)
-            for name, patience in (("turns", 0), ("one", PATIENCE_SECONDS)):
-                services = [Service(server, name, patience) for _ in range(2)]
-                for service in services:
-                    service.start()
-                # Two accounts wait three seconds between two rotations: a fifth of the number is enough for them.
-                plainly(server, name, ROTATIONS if name == "one" else max(1, ROTATIONS // 5))
-                for step in ("generate", "verify", "notify"):
-                    killed_in_a_step(server, gate, name, step)
-                for _ in range(KILLS):
-                    killed_at_random(server, name)
-                print(f"  {name}: killed in 3 steps and {KILLS} times at random")
-                failed += sum(service.end() for service in services)
+            for kind, name, accounts in (
+                (StaticRole, "static", ["app"]),
+                (StaticRole, "static-turns", ["app_a", "app_b"]),
+                (Plan, "plan", ["shop"]),
+                (Plan, "plan-turns", ["shop_a", "shop_b"]),
+            ):
+                failed += tried(kind(world, name, accounts), is_long)
         finally:
-            server.kill()
+            world.server.kill()
+    print(f"  {world.server.kills - 1} kills")
     return failed
 
 

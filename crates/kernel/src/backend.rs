@@ -2,6 +2,7 @@
 
 use crate::call::Call;
 use crate::error::Error;
+use crate::fingerprints::FingerprintFunctions;
 use crate::leases::LeaseRecord;
 use crate::mounts::Mount;
 use crate::outbox::{Chores, Intent, Outward};
@@ -68,6 +69,8 @@ pub struct Backend {
     pub account: Option<&'static AccountFunctions>,
     /// Versions of secrets that a rotation can write.
     pub secrets: Option<&'static SecretFunctions>,
+    /// Values of people, which a scan is to find wherever they get to.
+    pub fingerprints: Option<&'static FingerprintFunctions>,
 }
 
 /// How long a renewed lease may live from now.
@@ -127,6 +130,7 @@ impl Backend {
             looks: None,
             account: None,
             secrets: None,
+            fingerprints: None,
         }
     }
 }

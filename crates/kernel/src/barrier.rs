@@ -2,6 +2,7 @@
 
 use crate::decoded::Decoded;
 use crate::error::Error;
+use crate::fingerprints::ScanKeys;
 use crate::hidden_names::HiddenNames;
 use strongroom_crypto::Key;
 use strongroom_crypto::keyring::Keyring;
@@ -23,6 +24,8 @@ pub struct Keys {
     pub audit: MacKey,
     /// Secret-ids, password-free look-ups and other handles that backends store as keyed hashes.
     pub handles: MacKey,
+    /// Fingerprints of values, by namespace.
+    pub(crate) scan: ScanKeys,
     /// What was read with these keys.
     pub(crate) decoded: Decoded,
 }
@@ -35,6 +38,7 @@ impl Keys {
             tokens: MacKey::new(&keyring.derive("tokens")),
             audit: MacKey::new(&keyring.derive("audit values")),
             handles: MacKey::new(&keyring.derive("handles")),
+            scan: ScanKeys::default(),
             hidden: HiddenNames::default(),
             decoded: Decoded::default(),
             keyring,

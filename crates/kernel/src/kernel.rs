@@ -8,6 +8,7 @@ use crate::caller::CallerCache;
 use crate::effect::Effect;
 use crate::error::Error;
 use crate::expirer::Housekeeping;
+use crate::fingerprints::BuiltMounts;
 use crate::in_flight::InFlight;
 use crate::lockout::Lockouts;
 use crate::metrics::Metrics;
@@ -17,7 +18,7 @@ use crate::policies::PolicyCache;
 use crate::pool::Pool;
 use crate::probing::Probing;
 use crate::quotas::Quotas;
-use crate::rotation::Rotation;
+use crate::rotation::{Failures, Rotation};
 use crate::seal::{AutoSeal, Seal, SealProgress};
 use crate::settings::{LiveSettings, ServerSettings};
 use crate::streams::Streams;
@@ -123,6 +124,10 @@ pub struct Kernel {
     pub(crate) housekeeping: Mutex<Housekeeping>,
     pub(crate) rotation: Rotation,
     pub(crate) probing: Probing,
+    /// Mounts whose index of fingerprints is whole.
+    pub(crate) built: BuiltMounts,
+    /// Values that were asked about and are in no secret.
+    pub(crate) guesses: Failures,
     pub(crate) started: Duration,
     pub(crate) audit_parts: AuditParts,
     broker: RwLock<Option<Arc<Broker>>>,
@@ -180,6 +185,8 @@ impl Kernel {
             housekeeping: Mutex::default(),
             rotation: Rotation::default(),
             probing: Probing::default(),
+            built: BuiltMounts::default(),
+            guesses: Failures::default(),
             policies: PolicyCache::default(),
             callers: CallerCache::default(),
             audit_parts: parts.audit,

@@ -13,6 +13,7 @@ mod effect;
 mod error;
 mod expirer;
 mod fields;
+pub mod fingerprints;
 mod grants;
 mod hidden_names;
 mod identity;

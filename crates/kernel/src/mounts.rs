@@ -69,6 +69,9 @@ pub struct MountConfig {
     pub token_type: crate::tokens::TokenKind,
     pub plugin_version: String,
     pub user_lockout: Option<UserLockoutConfig>,
+    /// No fingerprints of its values are kept.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_fingerprints: bool,
 }
 
 /// When failed logins of one user are no longer looked at.

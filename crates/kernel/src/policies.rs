@@ -90,6 +90,18 @@ pub(crate) fn delete(tx: &mut Tx<'_>, namespace: u64, name: &PolicyName) -> Resu
     Ok(())
 }
 
+/// What one policy grants by itself, to somebody without identity.
+pub(crate) fn alone(
+    tx: &mut Tx<'_>,
+    namespace: &Namespace,
+    name: &PolicyName,
+    now: Timestamp,
+) -> Result<Option<Acl>, Error> {
+    let Some(record) = read(tx, namespace.id(), name)? else { return Ok(None) };
+    let policy = parse(name, &record)?;
+    Ok(Some(Acl::compile(&[(&policy, namespace.path())], &TemplateContext::default(), now)))
+}
+
 /// Parsed policies and compiled sets, good for one epoch: any change of a policy starts another.
 #[derive(Default)]
 pub(crate) struct PolicyCache {

@@ -4,6 +4,7 @@
 use crate::backend::{Class, Tidied};
 use crate::effect::Effect;
 use crate::error::Error;
+use crate::fingerprints::build_missing;
 use crate::grants::{end_lease, revoke_token};
 use crate::identity;
 use crate::kernel::Kernel;
@@ -55,6 +56,14 @@ impl Kernel {
             }
             for mount in namespace.mounts.values().filter(|mount| mount.record.is_upgrading) {
                 step(&|tx| upgrade_mount(tx, mount, self.now()))?;
+            }
+            let generation = open.topology.generation;
+            let indexed = namespace.mounts.values().filter(|mount| {
+                let is_ready = mount.backend.fingerprints.is_some() && !mount.record.is_upgrading;
+                is_ready && !self.built.contains(generation, mount)
+            });
+            for mount in indexed {
+                step(&|tx| build_missing(tx, mount, &self.built))?;
             }
             for mount in &namespace.retiring {
                 step(&|tx| remove_mount(self, tx, mount))?;

@@ -297,6 +297,27 @@ impl<'s> Tx<'s> {
         })
     }
 
+    /// The same, of the entries after one of the table: `after` is what `visit` was given of its key.
+    pub fn entries_after(
+        &mut self,
+        prefix: &Key,
+        after: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
+        let keys = self.keys.clone();
+        let mut start = self.id_key(prefix, after).bytes;
+        if !after.is_empty() {
+            start.push(0);
+        }
+        self.scan_from(&start, prefix_end(&prefix.bytes), &mut |key, value| {
+            let rest = key.get(prefix.bytes.len()..).unwrap_or_default();
+            match value {
+                Stored::Sealed(sealed) => visit(rest, keys.open(key, sealed)?.expose()),
+                Stored::Plain(plain) => visit(rest, plain),
+            }
+        })
+    }
+
     /// How many entries there are whose keys continue `prefix`. Nothing is decrypted.
     pub fn count_entries(&mut self, prefix: &Key) -> Result<u64, Error> {
         let mut count = 0;

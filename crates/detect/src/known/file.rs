@@ -1,9 +1,10 @@
 //! An index as a file: one JSON document with a version. It holds the scan key: keep it as a secret all the same, for it says
 //! which values are in use.
 
-use super::{Entry, Form, Head, Index, KnownSecret, ScanKey, TAG_BYTES, VALUE_BYTES_MAX};
+use super::{Entry, Form, Index, KnownSecret, ScanKey};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use strongroom_fingerprint::{Fingerprint, Head, TAG_BYTES, Tag};
 use strongroom_secret::SecretBytes;
 
 /// A larger file is none of ours: 64 MiB are a quarter of a million entries.
@@ -66,14 +67,14 @@ impl Index {
             origin: secret.origin.clone(),
         });
         let entries = self.entries.iter().map(|entry| {
-            let Head { run, next } = entry.head;
-            let filter = HEXLOWER.encode(&entry.filter.to_be_bytes());
-            let (form, tag) = (entry.form.word().to_owned(), HEXLOWER.encode(&entry.tag));
-            StoredEntry(entry.secret, form, entry.length, entry.classes, run, next, filter, tag)
+            let Fingerprint { form, length, classes, head: Head { run, next }, filter, tag } = &entry.print;
+            let filter = HEXLOWER.encode(&filter.to_be_bytes());
+            let (form, tag) = (form.word().to_owned(), HEXLOWER.encode(tag));
+            StoredEntry(entry.secret, form, *length, *classes, *run, *next, filter, tag)
         });
         let stored = Stored {
             strongroom_fingerprints: VERSION,
-            scan_key: HEXLOWER.encode(self.key.bytes.expose()),
+            scan_key: HEXLOWER.encode(self.key.bytes().expose()),
             secrets: secrets.collect(),
             entries: entries.collect(),
         };
@@ -96,13 +97,14 @@ impl Index {
             return Err(FileError::TooMany);
         }
         let key = HEXLOWER.decode(stored.scan_key.as_bytes()).ok().filter(|key| key.len() == 32);
-        let key = ScanKey::new(key.ok_or(FileError::Entry(0, "the scan key is not 32 bytes in hex"))?);
+        let key = key.ok_or(FileError::Entry(0, "the scan key is not 32 bytes in hex"))?;
+        let key = ScanKey::new(SecretBytes::new(key));
         let secrets: Vec<_> = stored.secrets.into_iter().map(StoredSecret::read).collect();
         let entries = stored.entries.into_iter().enumerate().map(|(number, entry)| {
             entry.read(secrets.len()).map_err(|problem| FileError::Entry(number + 1, problem))
         });
         let entries = entries.collect::<Result<_, _>>()?;
-        Ok(Self { key, secrets, entries })
+        Ok(Self { key, tag_bytes: TAG_BYTES, secrets, entries })
     }
 }
 
@@ -118,22 +120,16 @@ impl StoredEntry {
         if secret as usize >= secrets {
             return Err("it is of no secret");
         }
-        if length as usize > VALUE_BYTES_MAX || length == 0 || run > length {
-            return Err("its length");
-        }
-        if next.is_none() != (run == length) {
-            return Err("its head");
-        }
         let filter = HEXLOWER.decode(filter.as_bytes()).map_err(|_| "its filter is not hex")?;
         let tag = HEXLOWER.decode(tag.as_bytes()).map_err(|_| "its tag is not hex")?;
-        Ok(Entry {
-            secret,
+        let print = Fingerprint {
             form: Form::by_word(&form).ok_or("its form")?,
             length,
             classes,
             head: Head { run, next },
             filter: u32::from_be_bytes(filter.try_into().map_err(|_| "its filter is not 4 bytes")?),
-            tag: <[u8; TAG_BYTES]>::try_from(tag).map_err(|_| "its tag is not 16 bytes")?,
-        })
+            tag: Tag::try_from(tag).map_err(|_| "its tag is not 16 bytes")?,
+        };
+        Ok(Entry { secret, print: print.checked().map_err(|error| error.0)? })
     }
 }

@@ -54,6 +54,7 @@ fn finding(matcher: &Matcher, fragment: &Fragment<'_>, rule: usize, hit: &Hit) -
         Form::Whole => "",
         Form::Decoded => ", decoded",
         Form::Line => ", a line of it",
+        Form::Password => ", the password in it",
     };
     Some(Finding {
         rule,
@@ -63,7 +64,7 @@ fn finding(matcher: &Matcher, fragment: &Fragment<'_>, rule: usize, hit: &Hit) -
         secret: SecretBytes::new(matched.to_vec()),
         matched: SecretBytes::new(matched.to_vec()),
         line: SecretBytes::new(text.get(kept)?.to_vec()),
-        entropy: entropy(matched),
+        entropy: strongroom_fingerprint::shannon(matched),
         confidence: Confidence::Verified,
         decoded_from: hit.decoded_from.clone(),
         tags: vec!["known".to_owned()],
@@ -83,8 +84,4 @@ fn place(fragment: &Fragment<'_>, span: Range<usize>, line_start: usize) -> Opti
         end_line: fragment.first_line + lines_before(last)?,
         end_column: (last - last_line_start + 1) as u64,
     })
-}
-
-fn entropy(value: &[u8]) -> f64 {
-    super::guess::shannon(value)
 }

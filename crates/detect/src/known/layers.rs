@@ -119,20 +119,6 @@ fn decode_base64(letters: &[u8], url: bool) -> Vec<u8> {
     text
 }
 
-/// What a value is the base64 or hex of, if its letters say so: what is of letters and digits alone may be any token.
-pub(super) fn decoded_value(value: &[u8]) -> Option<Vec<u8>> {
-    let bare = value.strip_suffix(b"==").or(value.strip_suffix(b"=")).unwrap_or(value);
-    if value.len() < RUN_CHARACTERS_MIN || value.contains(&b'\n') {
-        return None;
-    }
-    if value.iter().all(u8::is_ascii_hexdigit) {
-        return HEXLOWER_PERMISSIVE.decode(value).ok();
-    }
-    let telling = bare.len() < value.len() || value.iter().any(|byte| matches!(byte, b'+' | b'/'));
-    let decoded = BASE64_NOPAD.decode(bare).or_else(|_| BASE64URL_NOPAD.decode(bare)).ok();
-    decoded.filter(|_| telling && value.len().is_multiple_of(4))
-}
-
 /// The text without escapes of JSON, of URLs and of XML, where it has any.
 pub(super) fn unescaped(text: &[u8], found: &mut dyn FnMut(Layer)) {
     type Reader = fn(&[u8]) -> Option<(usize, u32)>;

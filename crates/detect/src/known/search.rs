@@ -1,9 +1,10 @@
 //! Looks for the values of an index in a text.
 
 use super::layers::{Layer, runs, unescaped};
-use super::{Entry, Form, Head, Index, KnownSecret, classes};
+use super::{Entry, Form, Index, KnownSecret};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use strongroom_fingerprint::{Head, Tag, classes};
 use subtle::ConstantTimeEq;
 
 /// Encodings within encodings are taken off this often.
@@ -20,6 +21,8 @@ pub struct Hit {
     /// Index into [`Matcher::secrets`].
     pub secret: usize,
     pub form: Form,
+    /// Of the form that was found, whole whatever the index has of it: a server that made the index knows it.
+    pub tag: Tag,
     /// Outermost first: `base64`, `hex`, `escapes`, `percent`, `entities`.
     pub decoded_from: Vec<&'static str>,
 }
@@ -44,26 +47,28 @@ impl std::fmt::Debug for Matcher {
 impl Matcher {
     pub fn new(index: Index) -> Self {
         let mut by_head: HashMap<Head, Vec<(u32, Vec<u32>)>> = HashMap::new();
-        let longest = index.entries.iter().map(|entry| entry.head.run as usize).max().unwrap_or_default();
+        let longest =
+            index.entries.iter().map(|entry| entry.print.head.run as usize).max().unwrap_or_default();
         let mut lengths_of_runs = vec![false; longest + 1];
         let mut marks = [false; 256];
         for (number, entry) in index.entries.iter().enumerate() {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
-            let lengths = by_head.entry(entry.head).or_default();
-            match lengths.iter_mut().find(|(length, _)| *length == entry.length) {
+            let lengths = by_head.entry(entry.print.head).or_default();
+            match lengths.iter_mut().find(|(length, _)| *length == entry.print.length) {
                 Some((_, entries)) => entries.push(number),
-                None => lengths.push((entry.length, vec![number])),
+                None => lengths.push((entry.print.length, vec![number])),
             }
-            if let Some(run) = lengths_of_runs.get_mut(entry.head.run as usize) {
+            if let Some(run) = lengths_of_runs.get_mut(entry.print.head.run as usize) {
                 *run = true;
             }
-            if let (0, Some(mark)) = (entry.head.run, entry.head.next)
+            if let (0, Some(mark)) = (entry.print.head.run, entry.print.head.next)
                 && let Some(mark) = marks.get_mut(usize::from(mark))
             {
                 *mark = true;
             }
         }
-        let bytes_min = index.entries.iter().map(|entry| entry.length as usize).min().unwrap_or_default();
+        let bytes_min =
+            index.entries.iter().map(|entry| entry.print.length as usize).min().unwrap_or_default();
         Self { index, by_head, runs: lengths_of_runs, marks, bytes_min }
     }
 
@@ -84,7 +89,7 @@ impl Matcher {
         without_lines_of_wholes(hits)
     }
 
-    fn candidates(&self, text: &[u8], start: usize, head: Head, hit: &mut dyn FnMut(Range<usize>, &Entry)) {
+    fn candidates(&self, text: &[u8], start: usize, head: Head, hit: &mut Found<'_>) {
         let Some(lengths) = self.by_head.get(&head) else { return };
         for (length, entries) in lengths {
             let end = start + *length as usize;
@@ -96,16 +101,19 @@ impl Matcher {
             let filter = self.index.key.filter(value);
             let mut tag = None;
             for entry in entries.iter().filter_map(|number| self.index.entries.get(*number as usize)) {
-                if entry.filter == filter && entry.classes == classes(value) {
+                if entry.print.filter == filter && entry.print.classes == classes(value) {
                     let tag = tag.get_or_insert_with(|| self.index.key.tag(value));
-                    if bool::from(tag.ct_eq(&entry.tag)) {
-                        hit(start..end, entry);
+                    let known = |tag: &Tag| tag.get(..self.index.tag_bytes).unwrap_or_default().to_vec();
+                    if bool::from(known(tag).ct_eq(&known(&entry.print.tag))) {
+                        hit(start..end, entry, tag);
                     }
                 }
             }
         }
     }
 }
+
+type Found<'f> = dyn FnMut(Range<usize>, &Entry, &Tag) + 'f;
 
 /// Of a key of several lines that was found whole, its lines are no news.
 fn without_lines_of_wholes(hits: Vec<Hit>) -> Vec<Hit> {
@@ -175,11 +183,11 @@ impl Search<'_> {
 
     fn plain(&mut self, text: &[u8], path: &[&'static str], outer: &dyn Fn(&Range<usize>) -> Range<usize>) {
         let matcher = self.matcher;
-        let mut found = |range: Range<usize>, entry: &Entry| {
+        let mut found = |range: Range<usize>, entry: &Entry, tag: &Tag| {
             let span = outer(&range);
             if self.seen.insert((entry.secret as usize, span.clone())) {
-                let (secret, form) = (entry.secret as usize, entry.form);
-                self.hits.push(Hit { span, secret, form, decoded_from: path.to_vec() });
+                let (secret, form) = (entry.secret as usize, entry.print.form);
+                self.hits.push(Hit { span, secret, form, tag: *tag, decoded_from: path.to_vec() });
             }
         };
         let mut at = 0;

@@ -84,6 +84,12 @@ pub(crate) fn load(
     }))
 }
 
+/// The ids and names of a namespace's entities.
+pub(crate) fn entities_in(tx: &mut Tx<'_>, namespace: u64) -> Result<Vec<(String, String)>, Error> {
+    let entities = store::all_entities(tx, namespace)?;
+    Ok(entities.into_iter().map(|entity| (entity.id.clone(), entity.name.clone())).collect())
+}
+
 /// The names of the policies that an entity and its groups bring in one namespace, sorted.
 pub(crate) fn policy_names(
     tx: &mut Tx<'_>,

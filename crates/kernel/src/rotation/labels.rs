@@ -7,6 +7,8 @@ use super::state::State;
 use super::store;
 use crate::call::Call;
 use crate::error::Error;
+use crate::mounts::Mount;
+use serde_json::{Map, Value};
 use strongroom_secret::SecretBytes;
 
 /// Which versions have a label. Only secrets with a plan have any.
@@ -16,6 +18,33 @@ pub struct Labels {
     pub pending: Option<u64>,
     /// Still valid, the newest first.
     pub previous: Vec<u64>,
+}
+
+/// What is known of the rotation of a secret that has a plan.
+pub(crate) struct Facts {
+    pub labels: Labels,
+    /// For answers.
+    pub plan: Map<String, Value>,
+}
+
+/// What is known of the rotation of the secret at a path of a mount; None without a plan.
+pub(crate) fn facts_of(
+    call: &mut Call<'_>,
+    mount: &Mount,
+    path: &str,
+    current: u64,
+) -> Result<Option<Facts>, Error> {
+    let place = Place { namespace: mount.namespace, mount: mount.record.id, path: path.to_owned() };
+    let Some(plan) = store::read_plan(&mut call.tx, &place)? else { return Ok(None) };
+    let state = store::read_state(&mut call.tx, &place)?;
+    let now = Rotation::moment(call.kernel, &mut call.tx)?;
+    let facts = Map::from_iter([
+        ("field".to_owned(), plan.field.clone().into()),
+        ("on_leak".to_owned(), plan.on_leak.into()),
+        ("is_paused".to_owned(), state.paused.is_some().into()),
+        ("is_under_way".to_owned(), state.active.is_some().into()),
+    ]);
+    Ok(Some(Facts { labels: labels_at(&state, now, current), plan: facts }))
 }
 
 /// A label that a reader may ask for.

@@ -13,11 +13,11 @@ const CLIENTS_MAX: usize = 16_384;
 
 /// Failures in the present minute of each path and client.
 #[derive(Default)]
-pub(super) struct Failures(Mutex<HashMap<(Place, Option<IpAddr>), (Duration, u32)>>);
+pub(crate) struct Failures(Mutex<HashMap<(Place, Option<IpAddr>), (Duration, u32)>>);
 
 impl Failures {
     /// How long the client has to wait, if it is at its limit.
-    pub(super) fn wait(
+    pub(crate) fn wait(
         &self,
         place: &Place,
         client: Option<IpAddr>,
@@ -30,7 +30,7 @@ impl Failures {
         (limit > 0 && *count >= limit && !left.is_zero()).then_some(left)
     }
 
-    pub(super) fn count(&self, place: &Place, client: Option<IpAddr>, limit: u32, now: Duration) {
+    pub(crate) fn count(&self, place: &Place, client: Option<IpAddr>, limit: u32, now: Duration) {
         let mut failures = self.0.lock();
         if failures.len() >= CLIENTS_MAX {
             failures.retain(|_, (start, count)| *count >= limit && *start + MINUTE > now);

@@ -26,7 +26,10 @@ mod values;
 mod worker;
 
 pub use account::{Account, AccountAction, AccountFunctions, AccountNotice, Accounts, EffectError};
+pub(crate) use labels::facts_of;
 pub use labels::{Label, Labels, labels, payload_of_label};
+pub(crate) use limit::Failures;
+pub(crate) use plan::Place;
 pub use plugin::{NoticeFiles, PluginError, PluginRequest, Plugins};
 pub use schedule::next_by_cron;
 pub use secrets::{Kept, SecretFunctions};
@@ -38,7 +41,6 @@ pub(crate) use store::{count_paused, forget_mount, forget_namespace};
 use crate::kernel::KernelSettings;
 use crate::pool::{Job, Pool};
 use clock::SteadyClock;
-use limit::Failures;
 use parking_lot::Mutex;
 use reads::Counted;
 use state::Outcome;

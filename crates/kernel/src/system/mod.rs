@@ -56,6 +56,7 @@ const TABLES: &[&[Route]] = &[
     audit::ROUTES,
     config::ROUTES,
     explain::ROUTES,
+    crate::fingerprints::ROUTES,
     host::ROUTES,
     init::ROUTES,
     keys::ROUTES,

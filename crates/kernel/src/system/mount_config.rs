@@ -41,6 +41,9 @@ fn common(mount: &MountRecord, (default_ttl, ttl_max): (Duration, Duration)) -> 
             map.insert(name.to_owned(), json!(list));
         }
     }
+    if config.no_fingerprints {
+        map.insert("fingerprints".to_owned(), false.into());
+    }
     if !config.listing_visibility.is_empty() {
         map.insert("listing_visibility".to_owned(), config.listing_visibility.clone().into());
     }
@@ -81,6 +84,9 @@ pub(super) fn apply(mount: &mut MountRecord, fields: &Fields) -> Result<(), Erro
     set(&mut config.audit_non_hmac_response_keys, fields.list("audit_non_hmac_response_keys")?);
     set(&mut config.passthrough_request_headers, fields.list("passthrough_request_headers")?);
     set(&mut config.allowed_response_headers, fields.list("allowed_response_headers")?);
+    if let Some(keeps) = fields.boolean("fingerprints")? {
+        config.no_fingerprints = !keeps;
+    }
     if let Some(visibility) = fields.text("listing_visibility")? {
         if !["", "hidden", "unauth"].contains(&visibility.as_str()) {
             return Err(Error::invalid("listing_visibility must be \"unauth\", \"hidden\" or empty"));

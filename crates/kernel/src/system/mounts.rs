@@ -5,6 +5,7 @@ use super::mount_config;
 use crate::backend::Class;
 use crate::call::Call;
 use crate::error::Error;
+use crate::fingerprints;
 use crate::grants::mount_ttls;
 use crate::mounts::{self, Mount, MountRecord, MountTable};
 use crate::namespaces::{NAMESPACES, NamespaceRecord, ROOT_NAMESPACE, kernel_space};
@@ -375,7 +376,7 @@ fn change_options(
     changed.options.extend(options);
     let after = instance(call, changed.clone())?;
     let space = call.tx.space(before.space());
-    if !std::ptr::eq(before.backend, after.backend) && call.tx.has_entries(&space)? {
+    if !std::ptr::eq(before.backend, after.backend) && fingerprints::holds_other_data(&mut call.tx, &space)? {
         let (from, to) = (before.backend, after.backend);
         if record.is_upgrading || !upgrade::is_possible(from, to) {
             return Err(Error::invalid(format!(

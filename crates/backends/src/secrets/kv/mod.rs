@@ -9,14 +9,14 @@ pub(crate) use v1::V1;
 pub(crate) use v2::V2;
 
 use serde_json::{Map, Value};
-use strongroom_kernel::{Call, Error};
+use strongroom_kernel::{Call, Error, fingerprints};
 
-/// Writes the mount's version option as text, however it was given.
-fn enable(_: &mut Call<'_>, options: &mut Map<String, Value>) -> Result<(), Error> {
+/// The index of a new mount is whole. Writes the mount's version option as text, however it was given.
+fn enable(call: &mut Call<'_>, options: &mut Map<String, Value>) -> Result<(), Error> {
     if let Some(version @ Value::Number(_)) = options.get_mut("version") {
         *version = Value::String(version.to_string());
     }
-    Ok(())
+    fingerprints::begin(call)
 }
 
 /// The path to be written: a name, not a folder.

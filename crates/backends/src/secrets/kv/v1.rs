@@ -5,10 +5,13 @@ use crate::listing::{AFTER, LIMIT};
 use crate::routing::{delete, field, list, read, scan, write};
 use serde::Deserialize;
 use serde_json::Value;
+use std::ops::ControlFlow;
 use std::time::Duration;
+use strongroom_kernel::fingerprints::{self, FingerprintFunctions, KeptValue, Piece, Standing};
 use strongroom_kernel::{
-    Access, Backend, Call, Class, Data, Error, FieldKind, Fields, Key, Response, Route, Table,
+    Access, Backend, Call, Class, Data, Error, FieldKind, Fields, Key, Mount, Response, Route, Table, Tx,
 };
+use strongroom_secret::Timestamp;
 
 pub(super) const VALUES: Table = Table(1);
 /// Stands before each stored value.
@@ -17,8 +20,16 @@ const FORMAT: u8 = 1;
 pub(crate) static V1: Backend = Backend {
     version: Some("1"),
     enable,
+    fingerprints: Some(&FINGERPRINTS),
     ..Backend::new("kv", Class::Secret, "Keeps values under paths.", &[ROUTES])
 };
+
+static FINGERPRINTS: FingerprintFunctions =
+    FingerprintFunctions { value_path: str::to_owned, about_path: str::to_owned, standing, values };
+
+/// Values of one piece, and about how many bytes.
+const VALUES_MAX: usize = 128;
+const BYTES_MAX: usize = 4 << 20;
 
 const ROUTES: &[Route] = &[
     Route {
@@ -86,6 +97,32 @@ fn lifetime(text: &str) -> Option<Duration> {
     fields.duration("ttl").ok().flatten().filter(|ttl| !ttl.is_zero())
 }
 
+fn standing(tx: &mut Tx<'_>, mount: &Mount, path: &str, _: Timestamp) -> Result<Option<Standing>, Error> {
+    let key = tx.path_key(&tx.table(mount.space(), VALUES), path);
+    let Some(row) = tx.get(&key)? else { return Ok(None) };
+    let value = Some(payload(row.expose())?.to_vec().into());
+    Ok(Some(Standing { current: 0, value, versions: Vec::new() }))
+}
+
+/// When a value was written, nobody knows: as long ago as can be.
+fn values(tx: &mut Tx<'_>, mount: &Mount, after: &[u8]) -> Result<Piece, Error> {
+    let table = tx.table(mount.space(), VALUES);
+    let (mut taken, mut bytes, mut next) = (Vec::new(), 0, None);
+    tx.entries_after(&table, after, &mut |rest, row| {
+        bytes += row.len();
+        taken.push((rest.to_vec(), payload(row)?.to_vec()));
+        let is_full = taken.len() >= VALUES_MAX || bytes >= BYTES_MAX;
+        next = is_full.then(|| rest.to_vec());
+        Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    let mut values = Vec::with_capacity(taken.len());
+    for (rest, payload) in taken {
+        let path = tx.reveal(&table, &rest)?;
+        values.push(KeptValue { path, version: 0, created: Timestamp::EPOCH, payload: payload.into() });
+    }
+    Ok(Piece { values, next })
+}
+
 fn default_ttl(call: &Call<'_>) -> Duration {
     let own = call.mount.record.config.default_lease_ttl;
     if own.is_zero() { call.kernel.settings().default_lease_ttl } else { own }
@@ -99,6 +136,8 @@ fn write_value(call: &mut Call<'_>) -> Result<Response, Error> {
     row.push(FORMAT);
     row.extend_from_slice(text.expose());
     call.tx.put(&key, row)?;
+    let path = call.capture("path").to_owned();
+    fingerprints::record(call, &path, 0, text.expose())?;
     Ok(Response::default())
 }
 

@@ -7,6 +7,7 @@ use crate::secrets::kv::{payload, writable_path};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use strongroom_kernel::fingerprints;
 use strongroom_kernel::rotation::{Label, payload_of_label};
 use strongroom_kernel::{Call, Data, Error, Fields, Response};
 use strongroom_secret::{SecretBytes, Timestamp};
@@ -172,6 +173,8 @@ pub(super) fn add_version(
     let lifetime = config.version_lifetime(draft.header.settings.delete_version_after);
     let deletion = lifetime.map(|lifetime| now.plus(lifetime));
     let version = Version { created: now, deletion, ..Version::default() };
+    let path = call.capture("path").to_owned();
+    fingerprints::record(call, &path, draft.header.current() + 1, payload.expose())?;
     draft.push(call, version.clone(), payload, kept)?;
     draft.header.updated = now;
     if end.is_some() {

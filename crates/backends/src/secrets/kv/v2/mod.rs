@@ -3,6 +3,7 @@
 mod config;
 mod data;
 mod expiry;
+mod fingerprints;
 mod metadata;
 mod rotation;
 mod row;
@@ -21,6 +22,7 @@ pub(crate) static V2: Backend = Backend {
     enable,
     upgrade: Some(upgrade::piece),
     secrets: Some(&rotation::FUNCTIONS),
+    fingerprints: Some(&fingerprints::FUNCTIONS),
     ..Backend::new("kv", Class::Secret, "Keeps versions of values under paths.", &[ROUTES])
 };
 

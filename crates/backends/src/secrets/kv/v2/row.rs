@@ -314,9 +314,13 @@ pub(super) fn key(call: &Call<'_>) -> Key {
 
 /// The place of one older version of it, where it has a row of its own.
 fn version_key(call: &Call<'_>, number: u64) -> Key {
-    let versions = call.tx.path_key(&call.table(VERSIONS), call.capture("path"));
+    version_key_at(&call.tx, &call.mount, call.capture("path"), number)
+}
+
+fn version_key_at(tx: &Tx<'_>, mount: &Mount, path: &str, number: u64) -> Key {
+    let versions = tx.path_key(&tx.table(mount.space(), VERSIONS), path);
     // Versions are counted from one by ones, so that the first byte is zero, which no name's length is.
-    call.tx.id_key(&versions, &number.to_be_bytes())
+    tx.id_key(&versions, &number.to_be_bytes())
 }
 
 fn delete_payload(call: &mut Call<'_>, number: u64) -> Result<(), Error> {
@@ -329,7 +333,13 @@ pub(super) fn read(call: &mut Call<'_>) -> Result<Option<Stored>, Error> {
     call.tx.get(&key)?.map(decode).transpose()
 }
 
-fn decode(row: SecretBytes) -> Result<Stored, Error> {
+/// The same, of any secret of a mount.
+pub(super) fn read_at(tx: &mut Tx<'_>, mount: &Mount, path: &str) -> Result<Option<Stored>, Error> {
+    let key = tx.path_key(&table(tx, mount), path);
+    tx.get(&key)?.map(decode).transpose()
+}
+
+pub(super) fn decode(row: SecretBytes) -> Result<Stored, Error> {
     let damaged = || Error::internal("a secret's row has another form: a newer program wrote it");
     let bytes = row.expose();
     let (prefix, rest) = bytes.split_first_chunk::<PREFIX_BYTES>().ok_or_else(damaged)?;
@@ -370,14 +380,26 @@ fn encode(header: &Header, payload: &[u8], older: &[&[u8]]) -> Result<Vec<u8>, E
 
 /// The payload of any kept version.
 pub(super) fn payload_of(call: &mut Call<'_>, stored: &Stored, number: u64) -> Result<SecretBytes, Error> {
+    let (mount, path) = (call.mount.clone(), call.capture("path").to_owned());
+    payload_at(&mut call.tx, &mount, &path, stored, number)
+}
+
+/// The same, of any secret of a mount.
+pub(super) fn payload_at(
+    tx: &mut Tx<'_>,
+    mount: &Mount,
+    path: &str,
+    stored: &Stored,
+    number: u64,
+) -> Result<SecretBytes, Error> {
     if number == stored.header.current() {
         return Ok(stored.payload().to_vec().into());
     }
     if let Some((_, range)) = stored.older().find(|(inside, _)| *inside == number) {
         return Ok(stored.row.expose().get(range).unwrap_or_default().to_vec().into());
     }
-    let key = version_key(call, number);
-    call.tx.get(&key)?.ok_or_else(|| Error::internal(format!("version {number} of a secret has no payload")))
+    let key = version_key_at(tx, mount, path, number);
+    tx.get(&key)?.ok_or_else(|| Error::internal(format!("version {number} of a secret has no payload")))
 }
 
 /// Removes a secret with all its versions.

@@ -3,6 +3,7 @@
 use super::row::{self, Header, Version};
 use crate::secrets::kv::v1;
 use std::ops::ControlFlow;
+use strongroom_kernel::fingerprints;
 use strongroom_kernel::{Error, Mount, Tidied, Tx};
 use strongroom_secret::{SecretBytes, Timestamp};
 
@@ -30,6 +31,7 @@ pub(super) fn piece(tx: &mut Tx<'_>, mount: &Mount, now: Timestamp) -> Result<Ti
     for (rest, payload) in taken {
         let path = tx.reveal(&values, &rest)?;
         let secret = tx.path_key(&row::table(tx, mount), &path);
+        fingerprints::record_in(tx, mount, &path, (1, now), payload.expose())?;
         tx.put(&secret, row::encode_first(&header, payload.expose())?)?;
         let value = tx.entry_key(&values, &rest);
         tx.delete(&value)?;

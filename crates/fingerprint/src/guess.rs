@@ -7,7 +7,7 @@ const WORD_LETTER_BITS: f64 = 2.0;
 const SEPARATOR_BITS: f64 = 2.0;
 
 /// Bits that a searcher who knows how people and programs make values would have to try.
-pub(super) fn bits(value: &[u8]) -> f64 {
+pub(crate) fn bits(value: &[u8]) -> f64 {
     let alphabet = alphabet_bits(value);
     let mut sum = 0.0;
     let mut rest = value;
@@ -67,7 +67,7 @@ fn alphabet_bits(value: &[u8]) -> f64 {
     f64::from(size.max(2)).log2()
 }
 
-pub(super) fn shannon(value: &[u8]) -> f64 {
+pub fn shannon(value: &[u8]) -> f64 {
     let mut counts = [0_u32; 256];
     for byte in value {
         if let Some(count) = counts.get_mut(usize::from(*byte)) {

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use strongroom_crypto::hash::HashAlgorithm;
-use strongroom_crypto::jose::{JoseAlgorithm, JoseKey};
+use strongroom_crypto::jose::JoseKey;
+use strongroom_crypto::jws::JwsAlgorithm;
 use strongroom_crypto::keypair::{KeyKind, PrivateKey};
 use strongroom_crypto::mac::hmac;
 use strongroom_crypto::x509::{AlternativeNames, Purposes, ReadCertificate, SignatureScheme, request};
@@ -75,7 +76,7 @@ fn path_of(url: &str) -> String {
 
 impl<'s> Client<'s> {
     fn new(server: &'s TestServer, seed: u64) -> Self {
-        let key = JoseKey::generate(JoseAlgorithm::EdDsa, &SeededEntropy::new(seed)).unwrap();
+        let key = JoseKey::generate(JwsAlgorithm::EdDsa, &SeededEntropy::new(seed)).unwrap();
         Self { server, key, directory: "acme/", account: None }
     }
 
@@ -84,7 +85,7 @@ impl<'s> Client<'s> {
     }
 
     fn jwk(&self) -> Value {
-        let members = self.key.public().jwk().unwrap();
+        let members = self.key.public().unwrap().jwk().unwrap();
         Value::from(
             members.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect::<Map<_, _>>(),
         )
@@ -139,7 +140,7 @@ impl<'s> Client<'s> {
             let authorization = content(&self.post(url.as_str().unwrap(), None));
             let challenges = authorization["challenges"].as_array().unwrap();
             let http = challenges.iter().find(|challenge| challenge["type"] == "http-01").unwrap();
-            let thumbprint = self.key.public().thumbprint().unwrap();
+            let thumbprint = self.key.public().unwrap().thumbprint().unwrap();
             *proof.lock().unwrap() = format!("{}.{thumbprint}\n", http["token"].as_str().unwrap());
             let answered = self.post(http["url"].as_str().unwrap(), Some(&json!({})));
             assert_eq!(content(&answered)["status"], "processing");

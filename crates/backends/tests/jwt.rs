@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use strongroom_crypto::jose::{JoseAlgorithm, JoseKey};
+use strongroom_crypto::jose::JoseKey;
+use strongroom_crypto::jws::JwsAlgorithm;
 use strongroom_testkit::SeededEntropy;
 use strongroom_testkit::outbound::{Received, WebServer};
 use strongroom_testkit::server::{Answer, TestServer};
@@ -27,7 +28,7 @@ struct Issuer {
 impl Issuer {
     fn start() -> Self {
         let entropy = SeededEntropy::new(7);
-        let keys: Vec<(String, JoseKey)> = [JoseAlgorithm::Rs256, JoseAlgorithm::Rs256, JoseAlgorithm::Es256]
+        let keys: Vec<(String, JoseKey)> = [JwsAlgorithm::Rs256, JwsAlgorithm::Rs256, JwsAlgorithm::Es256]
             .into_iter()
             .enumerate()
             .map(|(at, algorithm)| (format!("key-{at}"), JoseKey::generate(algorithm, &entropy).unwrap()))
@@ -91,7 +92,7 @@ fn part(value: &Value) -> String {
 
 fn jwk(id: &str, key: &JoseKey) -> Value {
     let mut jwk = json!({"kid": id, "use": "sig", "alg": key.algorithm().as_str()});
-    for (name, value) in key.public().jwk().unwrap() {
+    for (name, value) in key.public().unwrap().jwk().unwrap() {
         jwk[name] = json!(value);
     }
     jwk
@@ -398,9 +399,7 @@ fn keys_can_stand_in_the_settings() {
     let server = server("jwt");
     let root = server.root();
     let key = &issuer.keys[2].1;
-    // SubjectPublicKeyInfo of a point of P-256 (RFC 5480).
-    let prefix = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
-    let spki = [hex_bytes(prefix), key.public().bytes].concat();
+    let spki = key.public().unwrap().spki().to_vec();
     let pem = format!(
         "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
         base64::engine::general_purpose::STANDARD.encode(spki)
@@ -410,10 +409,6 @@ fn keys_can_stand_in_the_settings() {
     let claims = json!({"sub": "s", "exp": seconds(&server) + 60});
     assert_eq!(login(&server, "r", &issuer.token(2, &claims)).status, 200);
     refused(&login(&server, "r", &issuer.token(0, &claims)), "no known key");
-}
-
-fn hex_bytes(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 /// A mount for logins in a browser, with the role `people`.

@@ -5,7 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as BASE64};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
-use strongroom_crypto::jose::{JoseAlgorithm, JoseKey};
+use strongroom_crypto::jose::JoseKey;
+use strongroom_crypto::jws::JwsAlgorithm;
 use strongroom_secret::Clock;
 use strongroom_testkit::SeededEntropy;
 use strongroom_testkit::outbound::{Received, WebServer};
@@ -40,7 +41,7 @@ impl Cluster {
             let status_of_review = answered.lock().unwrap().clone();
             Some((status, json!({"kind": "TokenReview", "status": status_of_review}).to_string()))
         });
-        let key = JoseKey::generate(JoseAlgorithm::Es256, &SeededEntropy::new(3)).unwrap();
+        let key = JoseKey::generate(JwsAlgorithm::Es256, &SeededEntropy::new(3)).unwrap();
         Self { key, review, received, web }
     }
 
@@ -181,10 +182,7 @@ fn audiences_names_and_keys_are_checked_where_the_settings_say_so() {
     refused(&login(&server, &token), 403, "did not confirm the audience");
     cluster.knows("shop", "web");
 
-    let prefix = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
-    let mut spki: Vec<u8> =
-        (0..prefix.len()).step_by(2).map(|at| u8::from_str_radix(&prefix[at..at + 2], 16).unwrap()).collect();
-    spki.extend(cluster.key.public().bytes);
+    let spki = cluster.key.public().unwrap().spki().to_vec();
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(spki));
     let config = json!({
         "kubernetes_host": cluster.web.address, "pem_keys": [pem], "disable_iss_validation": false,
@@ -194,7 +192,7 @@ fn audiences_names_and_keys_are_checked_where_the_settings_say_so() {
     // Without a reviewer's token the login's own is used.
     assert_eq!(login(&server, &token).status, 200);
     let forged = Cluster {
-        key: JoseKey::generate(JoseAlgorithm::Es256, &SeededEntropy::new(4)).unwrap(),
+        key: JoseKey::generate(JwsAlgorithm::Es256, &SeededEntropy::new(4)).unwrap(),
         ..Cluster::start()
     };
     refused(&login(&server, &forged.token(&claims(&server))), 403, "pem_keys");

@@ -6,7 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use strongroom_crypto::hash::sha256;
-use strongroom_crypto::jose::{JoseAlgorithm, JosePublicKey};
+use strongroom_crypto::jws::JwsAlgorithm;
+use strongroom_crypto::keypair::PublicKey;
 use strongroom_testkit::server::{Answer, TestServer};
 
 const REDIRECT: &str = "https://app.example/callback";
@@ -114,9 +115,9 @@ impl Place {
         let keys = keys.data()["keys"].as_array().unwrap().clone();
         let jwk = keys.iter().find(|key| key["kid"] == header["kid"]).unwrap();
         assert_eq!((&jwk["alg"], &jwk["use"]), (&header["alg"], &json!("sig")));
-        let algorithm = JoseAlgorithm::parse(header["alg"].as_str().unwrap()).unwrap();
-        let key = JosePublicKey::from_jwk(algorithm, |name| jwk[name].as_str()).unwrap();
-        key.verify(signed.as_bytes(), &BASE64.decode(signature).unwrap()).unwrap();
+        let algorithm = JwsAlgorithm::parse(header["alg"].as_str().unwrap()).unwrap();
+        let key = PublicKey::from_jwk(|name| jwk[name].as_str()).unwrap();
+        assert!(algorithm.verify(&key, signed.as_bytes(), &BASE64.decode(signature).unwrap()));
         part(claims).as_object().unwrap().clone()
     }
 }

@@ -1,5 +1,5 @@
-//! Signatures of JSON Web Tokens that others made (RFC 7515, RFC 7518, RFC 8037). Only algorithms with a public key are
-//! known here: there is no way to `none`, and none from a public key to an HMAC.
+//! Signatures of JSON Web Tokens (RFC 7515, RFC 7518, RFC 8037), ours and those that others made. Only algorithms with a public
+//! key are known here: there is no way to `none`, and none from a public key to an HMAC.
 
 use crate::hash::HashAlgorithm;
 use crate::keypair::{EcdsaForm, KeyKind, PublicKey, RsaPadding, Salt};
@@ -32,6 +32,10 @@ impl JwsAlgorithm {
         Self::Es512,
         Self::EdDsa,
     ];
+
+    /// Those that [`crate::jose::JoseKey`] signs by.
+    pub const SIGNING: [Self; 7] =
+        [Self::Rs256, Self::Rs384, Self::Rs512, Self::Es256, Self::Es384, Self::Es512, Self::EdDsa];
 
     /// By its name in headers and settings.
     pub fn parse(name: &str) -> Option<Self> {

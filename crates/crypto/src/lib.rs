@@ -10,6 +10,7 @@ pub mod cipher;
 pub mod envelope;
 pub mod hash;
 pub mod jose;
+pub mod jwk;
 pub mod jws;
 mod key;
 pub mod keypair;

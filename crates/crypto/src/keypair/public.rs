@@ -121,6 +121,18 @@ impl PublicKey {
         self.spki.get(ED25519_SPKI_PREFIX.len()..).filter(|_| self.kind == KeyKind::Ed25519)
     }
 
+    /// The coordinates of the point of a curve's key, at full length.
+    pub fn point(&self) -> Option<(&[u8], &[u8])> {
+        let prefix = match self.kind {
+            KeyKind::EcdsaP256 => P256_SPKI_PREFIX,
+            KeyKind::EcdsaP384 => P384_SPKI_PREFIX,
+            KeyKind::EcdsaP521 => P521_SPKI_PREFIX,
+            _ => return None,
+        };
+        let point = self.spki.strip_prefix(prefix)?;
+        point.split_at_checked(point.len() / 2)
+    }
+
     /// Whether this is the signature of a message.
     pub fn verify(
         &self,

@@ -4,7 +4,8 @@ use crate::provider::ProviderError;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
-use strongroom_crypto::jose::{JoseAlgorithm, JoseKey};
+use strongroom_crypto::jose::JoseKey;
+use strongroom_crypto::jws::JwsAlgorithm;
 use strongroom_secret::{SecretBytes, SecretString};
 
 /// The DER in the first PEM block of this label (RFC 7468).
@@ -31,7 +32,7 @@ pub(crate) fn rsa_key(pem: &str, whose: &str) -> Result<JoseKey, ProviderError> 
         ));
     }
     let der = pem_block(pem, "PRIVATE KEY").ok_or_else(|| unusable("it is not a PEM block PRIVATE KEY"))?;
-    JoseKey::from_bytes(JoseAlgorithm::Rs256, der.expose())
+    JoseKey::from_bytes(JwsAlgorithm::Rs256, der.expose())
         .map_err(|_| unusable("it is not an RSA key of 2048 bits or more"))
 }
 

@@ -4,8 +4,6 @@
 use super::config::{Config, JwksPair};
 use crate::auth::jws::Token;
 use crate::auth::web::{Authorities, Peer};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -15,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use strongroom_crypto::hash::sha256;
 use strongroom_crypto::jws::JwsAlgorithm;
-use strongroom_crypto::keypair::{KeyKind, PublicKey};
+use strongroom_crypto::keypair::PublicKey;
 use strongroom_kernel::{Call, Error, ErrorKind};
 use strongroom_secret::Timestamp;
 
@@ -256,24 +254,10 @@ impl PublishedKey {
     /// None for keys that verify no signatures, or are of kinds that are not supported.
     fn parse(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name).and_then(Value::as_str);
-        let number = |name: &str| text(name).and_then(|text| BASE64.decode(text.trim_end_matches('=')).ok());
         if text("use").is_some_and(|purpose| purpose != "sig") {
             return None;
         }
-        let public = match (text("kty")?, text("crv")) {
-            ("RSA", _) => PublicKey::rsa(&number("n")?, &number("e")?).ok()?,
-            ("EC", Some(curve)) => {
-                let kind = match curve {
-                    "P-256" => KeyKind::EcdsaP256,
-                    "P-384" => KeyKind::EcdsaP384,
-                    "P-521" => KeyKind::EcdsaP521,
-                    _ => return None,
-                };
-                PublicKey::ecdsa(kind, &number("x")?, &number("y")?).ok()?
-            }
-            ("OKP", Some("Ed25519")) => PublicKey::ed25519(number("x")?.try_into().ok()?),
-            _ => return None,
-        };
+        let public = PublicKey::from_jwk(text).ok()?;
         let algorithm = match text("alg") {
             Some(name) => Some(JwsAlgorithm::parse(name)?),
             None => None,
@@ -285,4 +269,12 @@ impl PublishedKey {
         (token.key_id.is_none() || self.id.is_none() || self.id == token.key_id)
             && self.algorithm.is_none_or(|algorithm| algorithm == token.algorithm)
     }
+}
+
+/// What an issuer answers, read as from the network.
+pub(crate) fn hear(bytes: &[u8]) {
+    if let Ok(set) = serde_json::from_slice::<JsonWebKeySet>(bytes) {
+        drop(set.keys.iter().take(KEYS_MAX).filter_map(PublishedKey::parse).collect::<Vec<_>>());
+    }
+    drop(serde_json::from_slice::<Provider>(bytes));
 }

@@ -17,7 +17,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD as BASE64};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use store::{Config, NamedKey, TokenRole};
-use strongroom_crypto::jose::JoseAlgorithm;
+use strongroom_crypto::jws::JwsAlgorithm;
 use strongroom_crypto::token::random_base62;
 use strongroom_secret::Timestamp;
 
@@ -182,11 +182,15 @@ fn read_key(call: &mut Call<'_>) -> Result<Response, Error> {
     }
 }
 
+fn is_signing(algorithm: &str) -> bool {
+    JwsAlgorithm::SIGNING.iter().any(|known| known.as_str() == algorithm)
+}
+
 fn write_key(call: &mut Call<'_>) -> Result<Response, Error> {
     let name = call.capture("name").to_owned();
     let namespace = call.namespace.id();
     let algorithm = call.fields().text("algorithm")?;
-    if algorithm.as_deref().is_some_and(|name| JoseAlgorithm::parse(name).is_none()) {
+    if algorithm.as_deref().is_some_and(|name| !is_signing(name)) {
         return Err(Error::invalid("unknown signing algorithm"));
     }
     let known = store::key(&mut call.tx, namespace, &name)?;
@@ -441,8 +445,9 @@ fn check(
     let found = keys
         .iter()
         .flat_map(|key| key.public_keys(call.now))
-        .find(|(kid, key)| text(&header, "kid") == kid && text(&header, "alg") == key.algorithm.as_str());
-    let is_genuine = found.is_some_and(|(_, key)| key.verify(message.as_bytes(), &signature).is_ok());
+        .find(|key| text(&header, "kid") == key.kid && text(&header, "alg") == key.algorithm.as_str());
+    let is_genuine =
+        found.is_some_and(|found| found.algorithm.verify(&found.key, message.as_bytes(), &signature));
     if !is_genuine {
         return Ok(Err("unable to validate the token signature"));
     }
@@ -477,7 +482,7 @@ fn text<'a>(map: &'a Map<String, Value>, name: &str) -> &'a str {
 fn discovery(call: &mut Call<'_>) -> Result<Response, Error> {
     let config = store::config(&mut call.tx, call.namespace.id())?;
     let issuer = issuer(call, &config, call.namespace);
-    let algorithms = JoseAlgorithm::ALL.map(JoseAlgorithm::as_str);
+    let algorithms = JwsAlgorithm::SIGNING.map(JwsAlgorithm::as_str);
     Ok(Response::plain(json!({
         "issuer": issuer,
         "jwks_uri": format!("{issuer}/.well-known/keys"),
@@ -495,12 +500,12 @@ fn public_keys(call: &mut Call<'_>) -> Result<Response, Error> {
 /// JSON Web Keys (RFC 7517) of all pairs that verify now.
 fn key_set(keys: &[NamedKey], now: Timestamp) -> Result<Vec<Value>, Error> {
     let mut set = Vec::new();
-    for (kid, public) in keys.iter().flat_map(|key| key.public_keys(now)) {
-        let members = public.jwk().map_err(|error| Error::internal(error.to_string()))?;
+    for public in keys.iter().flat_map(|key| key.public_keys(now)) {
+        let members = public.key.jwk().map_err(|error| Error::internal(error.to_string()))?;
         let mut jwk: Map<String, Value> =
             members.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
         jwk.insert("use".to_owned(), json!("sig"));
-        jwk.insert("kid".to_owned(), json!(kid));
+        jwk.insert("kid".to_owned(), json!(public.kid));
         jwk.insert("alg".to_owned(), json!(public.algorithm.as_str()));
         set.push(Value::Object(jwk));
     }

@@ -5,7 +5,9 @@ use crate::namespaces::kernel_space;
 use crate::transaction::{Key, Record, Table, Tx};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use strongroom_crypto::jose::{JoseAlgorithm, JoseError, JoseKey, JosePublicKey};
+use strongroom_crypto::jose::{JoseError, JoseKey};
+use strongroom_crypto::jws::JwsAlgorithm;
+use strongroom_crypto::keypair::PublicKey;
 use strongroom_crypto::token::uuid_v4;
 use strongroom_secret::{Entropy, Timestamp};
 
@@ -33,6 +35,7 @@ pub(super) struct NamedKey {
     pub kid: String,
     #[serde(with = "hex::serde")]
     private: Vec<u8>,
+    /// SubjectPublicKeyInfo.
     #[serde(with = "hex::serde")]
     public: Vec<u8>,
     pub next_rotation: Timestamp,
@@ -74,8 +77,8 @@ fn broken(error: JoseError) -> Error {
     Error::internal(format!("a key of identity tokens: {error}"))
 }
 
-fn algorithm(name: &str) -> Result<JoseAlgorithm, Error> {
-    JoseAlgorithm::parse(name).ok_or_else(|| Error::invalid("unknown signing algorithm"))
+fn algorithm(name: &str) -> Result<JwsAlgorithm, Error> {
+    JwsAlgorithm::parse(name).ok_or_else(|| Error::invalid("unknown signing algorithm"))
 }
 
 impl NamedKey {
@@ -107,7 +110,7 @@ impl NamedKey {
         let pair = JoseKey::generate(algorithm(&self.algorithm)?, entropy).map_err(broken)?;
         self.kid = uuid_v4(entropy);
         self.private = pair.to_bytes().map_err(broken)?.expose().to_vec();
-        self.public = pair.public().bytes;
+        self.public = pair.public().map_err(broken)?.spki().to_vec();
         self.next_rotation = now.plus(self.rotation_period);
         Ok(())
     }
@@ -135,21 +138,29 @@ impl NamedKey {
         JoseKey::from_bytes(algorithm(&self.algorithm)?, &self.private).map_err(broken)
     }
 
-    /// The public keys that verify now, with their ids.
-    pub(super) fn public_keys(&self, now: Timestamp) -> Vec<(String, JosePublicKey)> {
-        let present = (self.kid.clone(), self.algorithm.as_str(), self.public.clone());
+    /// The public keys that verify now.
+    pub(super) fn public_keys(&self, now: Timestamp) -> Vec<Published> {
+        let present = (self.kid.clone(), self.algorithm.as_str(), self.public.as_slice());
         let retired = self
             .retired
             .iter()
             .filter(|retired| retired.expires > now)
-            .map(|retired| (retired.kid.clone(), retired.algorithm.as_str(), retired.public.clone()));
+            .map(|retired| (retired.kid.clone(), retired.algorithm.as_str(), retired.public.as_slice()));
         std::iter::once(present)
             .chain(retired)
-            .filter_map(|(kid, name, bytes)| {
-                Some((kid, JosePublicKey { algorithm: JoseAlgorithm::parse(name)?, bytes }))
+            .filter_map(|(kid, name, spki)| {
+                let (algorithm, key) = (JwsAlgorithm::parse(name)?, PublicKey::from_spki(spki).ok()?);
+                Some(Published { kid, algorithm, key })
             })
             .collect()
     }
+}
+
+/// A public key under its id.
+pub(super) struct Published {
+    pub kid: String,
+    pub algorithm: JwsAlgorithm,
+    pub key: PublicKey,
 }
 
 pub(super) fn folder(tx: &Tx<'_>, namespace: u64, name: &str) -> Key {

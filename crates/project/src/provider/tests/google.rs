@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
-use strongroom_crypto::jose::{JoseAlgorithm, JoseKey};
+use strongroom_crypto::jose::JoseKey;
+use strongroom_crypto::jws::JwsAlgorithm;
 use strongroom_secret::SecretBytes;
 
 const TOKEN: [(&str, &str); 2] =
@@ -19,7 +20,7 @@ pub(super) fn rsa_key() -> &'static (String, JoseKey) {
     static KEY: OnceLock<(String, JoseKey)> = OnceLock::new();
     KEY.get_or_init(|| {
         let around = surroundings(Path::new("/"), &[]);
-        let key = JoseKey::generate(JoseAlgorithm::Rs256, &*around.entropy).unwrap();
+        let key = JoseKey::generate(JwsAlgorithm::Rs256, &*around.entropy).unwrap();
         let der = STANDARD.encode(key.to_bytes().unwrap().expose());
         (format!("-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n"), key)
     })
@@ -30,7 +31,8 @@ pub(super) fn claims(token: &str) -> (Value, Value) {
     let mut parts = token.split('.');
     let (header, claims, signature) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
     let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-    rsa_key().1.public().verify(format!("{header}.{claims}").as_bytes(), &signature).unwrap();
+    let key = rsa_key().1.public().unwrap();
+    assert!(JwsAlgorithm::Rs256.verify(&key, format!("{header}.{claims}").as_bytes(), &signature));
     let read = |part: &str| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
     (read(header), read(claims))
 }

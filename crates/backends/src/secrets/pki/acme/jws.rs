@@ -4,7 +4,8 @@ use super::problem::{Kind, Problem};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Map, Value};
-use strongroom_crypto::jose::{JoseAlgorithm, JosePublicKey};
+use strongroom_crypto::jws::JwsAlgorithm;
+use strongroom_crypto::keypair;
 
 /// A request's header with a key and a URL is a tenth of this.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
@@ -89,20 +90,21 @@ impl SignedText {
         PublicKey::parse(self.algorithm()?, jwk).map(Some)
     }
 
-    fn algorithm(&self) -> Result<JoseAlgorithm, Problem> {
+    fn algorithm(&self) -> Result<JwsAlgorithm, Problem> {
         let name = self.text("alg").ok_or_else(|| malformed("the protected header has no alg"))?;
-        JoseAlgorithm::parse(name).ok_or_else(|| {
-            Kind::BadSignatureAlgorithm
-                .told("alg must be one of RS256, RS384, RS512, ES256, ES384, ES512, EdDSA")
+        JwsAlgorithm::parse(name).ok_or_else(|| {
+            let known = JwsAlgorithm::ALL.map(JwsAlgorithm::as_str).join(", ");
+            Kind::BadSignatureAlgorithm.told(format!("alg must be one of {known}"))
         })
     }
 
     /// Proves that the key signed this.
     pub(super) fn verify(&self, key: &PublicKey) -> Result<(), Problem> {
-        let public = key.for_algorithm(self.algorithm()?)?;
-        public
-            .verify(self.message.as_bytes(), &self.signature)
-            .map_err(|_| malformed("the signature does not fit the key and what is signed"))
+        let algorithm = self.algorithm()?;
+        match algorithm.verify(&key.for_algorithm(algorithm)?, self.message.as_bytes(), &self.signature) {
+            true => Ok(()),
+            false => Err(malformed("the signature does not fit the key and what is signed")),
+        }
     }
 
     pub(super) fn message(&self) -> &[u8] {
@@ -115,7 +117,7 @@ impl SignedText {
 }
 
 impl PublicKey {
-    pub(super) fn parse(algorithm: JoseAlgorithm, jwk: &Map<String, Value>) -> Result<Self, Problem> {
+    pub(super) fn parse(algorithm: JwsAlgorithm, jwk: &Map<String, Value>) -> Result<Self, Problem> {
         let jwk: Map<String, Value> = jwk
             .iter()
             .filter(|(name, _)| KEY_MEMBERS.contains(&name.as_str()))
@@ -131,13 +133,14 @@ impl PublicKey {
 
     /// A key whose use is known by its kind: RSA for RS256 and so on.
     pub(super) fn of_any_algorithm(jwk: &Map<String, Value>) -> Result<Self, Problem> {
-        JoseAlgorithm::ALL.into_iter().find_map(|algorithm| Self::parse(algorithm, jwk).ok()).ok_or_else(
+        JwsAlgorithm::ALL.into_iter().find_map(|algorithm| Self::parse(algorithm, jwk).ok()).ok_or_else(
             || Kind::BadPublicKey.told("the key is malformed, or of a kind that is not supported"),
         )
     }
 
-    fn for_algorithm(&self, algorithm: JoseAlgorithm) -> Result<JosePublicKey, Problem> {
-        JosePublicKey::from_jwk(algorithm, |name| self.jwk.get(name).and_then(Value::as_str)).map_err(|_| {
+    fn for_algorithm(&self, algorithm: JwsAlgorithm) -> Result<keypair::PublicKey, Problem> {
+        let key = keypair::PublicKey::from_jwk(|name| self.jwk.get(name).and_then(Value::as_str));
+        key.ok().filter(|key| algorithm.fits(key.kind())).ok_or_else(|| {
             Kind::BadPublicKey.told("the key is malformed, or no key of the algorithm that the header names")
         })
     }
@@ -146,4 +149,14 @@ impl PublicKey {
 /// The object in a payload.
 pub(super) fn payload(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
     object(bytes, "the payload")
+}
+
+/// Reads a request as it comes from a client, and judges it by its own key.
+pub(crate) fn hear(bytes: &[u8]) {
+    let Ok(members) = object(bytes, "the request") else { return };
+    let Ok(signed) = SignedText::parse(&members) else { return };
+    drop(payload(&signed.payload));
+    if let Ok(Some(key)) = signed.own_key() {
+        drop(signed.verify(&key));
+    }
 }

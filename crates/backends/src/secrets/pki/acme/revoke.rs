@@ -1,14 +1,12 @@
 //! `revoke-cert` (RFC 8555, section 7.6): by the account that got the certificate, or by its own key.
 
-use super::jws::{PublicKey, payload};
+use super::jws::payload;
 use super::problem::{Kind, Problem};
 use super::{CERTIFICATE_OWNERS, Reply, Session, Signer};
 use crate::secrets::pki::{revocation, store};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use serde_json::{Map, Value};
-use strongroom_crypto::jose::{JoseAlgorithm, JosePublicKey};
-use strongroom_crypto::keypair::KeyKind;
+use serde_json::Value;
 use strongroom_crypto::x509::ReadCertificate;
 
 /// The reasons of RFC 5280, section 5.3.1: 7 is not used, and 8 is for delta lists.
@@ -51,22 +49,5 @@ pub(super) fn revoke(session: &mut Session<'_, '_>) -> Result<Reply, Problem> {
 
 /// A certificate's key as a JSON Web Key is named.
 fn thumbprint_of(certificate: &ReadCertificate) -> Option<String> {
-    let public = certificate.public_key().ok()?;
-    let algorithm = match public.kind() {
-        KeyKind::Rsa(_) => JoseAlgorithm::Rs256,
-        KeyKind::EcdsaP256 => JoseAlgorithm::Es256,
-        KeyKind::EcdsaP384 => JoseAlgorithm::Es384,
-        KeyKind::EcdsaP521 => JoseAlgorithm::Es512,
-        KeyKind::Ed25519 => JoseAlgorithm::EdDsa,
-        _ => return None,
-    };
-    let bytes = match public.ed25519_bytes() {
-        Some(bytes) => bytes.to_vec(),
-        // PKCS #1 for RSA and the point for a curve, as they stand in certificates.
-        None => certificate.key_bits().to_vec(),
-    };
-    let members = JosePublicKey { algorithm, bytes }.jwk().ok()?;
-    let jwk: Map<_, _> =
-        members.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
-    PublicKey::parse(algorithm, &jwk).ok().map(|key| key.thumbprint)
+    certificate.public_key().ok()?.thumbprint().ok()
 }

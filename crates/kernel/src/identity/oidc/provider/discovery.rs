@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::request::Response;
 use serde_json::json;
 use std::collections::BTreeSet;
-use strongroom_crypto::jose::JoseAlgorithm;
+use strongroom_crypto::jws::JwsAlgorithm;
 
 pub(super) fn configuration(call: &mut Call<'_>) -> Result<Response, Error> {
     let name = call.capture("name").to_owned();
@@ -25,7 +25,7 @@ pub(super) fn configuration(call: &mut Call<'_>) -> Result<Response, Error> {
         "userinfo_endpoint": format!("{issuer}/userinfo"),
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
-        "id_token_signing_alg_values_supported": JoseAlgorithm::ALL.map(JoseAlgorithm::as_str),
+        "id_token_signing_alg_values_supported": JwsAlgorithm::SIGNING.map(JwsAlgorithm::as_str),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "scopes_supported": scopes,

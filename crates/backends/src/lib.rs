@@ -3,6 +3,8 @@
 
 mod answer;
 mod auth;
+#[doc(hidden)]
+pub mod hostile;
 mod listing;
 mod pem;
 mod routing;

@@ -27,6 +27,19 @@ fn parsers_take_anything() {
 }
 
 #[test]
+fn what_peers_and_clients_of_protocols_send_is_taken() {
+    let random = SeededEntropy::new(10);
+    for target in strongroom_backends::hostile::TARGETS {
+        for example in target.examples {
+            (target.run)(example);
+            for _ in 0..rounds() {
+                (target.run)(&mutated(&random, example));
+            }
+        }
+    }
+}
+
+#[test]
 fn tokens_and_paths_of_strangers_open_nothing() {
     let server = TestServer::start(strongroom_backends::all());
     let random = SeededEntropy::new(8);

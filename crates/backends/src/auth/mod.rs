@@ -8,6 +8,7 @@ mod jws;
 mod jwt;
 mod kubernetes;
 mod ldap;
+mod roles;
 mod token_parameters;
 mod userpass;
 mod web;
@@ -26,6 +27,19 @@ pub(crate) fn all() -> Vec<&'static Backend> {
         &userpass::BACKEND,
     ]
 }
+
+/// Takes a token apart, as all who log in with one do.
+pub(crate) fn hear_token(text: &str) {
+    if let Ok(token) = jws::Token::parse(text) {
+        drop(jws::seconds(token.unverified(), "exp"));
+        kubernetes::hear_claims(token.unverified());
+    }
+    drop(jws::public_key(text));
+}
+
+pub(crate) use jwt::hear as hear_issuer;
+pub(crate) use kubernetes::hear as hear_review;
+pub(crate) use ldap::hear as hear_directory;
 
 /// Whether a call is to the mount's `login`: lockout counts failures there, and nowhere else.
 fn is_login(call: &Call<'_>) -> bool {

@@ -7,6 +7,8 @@ mod ssh;
 mod totp;
 mod transit;
 
+pub(crate) use pki::hear_acme;
+
 use strongroom_kernel::Backend;
 
 pub(crate) fn all() -> Vec<&'static Backend> {

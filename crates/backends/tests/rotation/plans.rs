@@ -65,6 +65,39 @@ fn what_is_not_given_stays_and_plans_are_listed_and_removed() {
     assert_eq!(scene.password(), "first-value");
 }
 
+/// A plan is about a mount's number, not its path; and a mount stays in its namespace.
+#[test]
+fn a_plan_goes_along_when_its_mount_is_moved() {
+    let scene = Scene::new();
+    scene.database_plan(json!({"every": "1h", "grace": "5m"}));
+    let root = scene.server.root();
+    assert_eq!(root.write("sys/namespaces/team", json!({})).status, 200);
+    assert_eq!(root.write("sys/remount", json!({"from": "secret", "to": "team/secret"})).status, 400);
+    assert_eq!(root.write("sys/remount", json!({"from": "secret", "to": "moved/here"})).status, 200);
+    let calendar = root.read("sys/rotation/calendar").data().clone();
+    assert_eq!(calendar["entries"][0]["path"], "moved/here/app/db");
+    assert_eq!(root.list("sys/rotation/plans/moved/here/app").data()["keys"], json!(["db"]));
+    let status = || root.read("sys/rotation/status/moved/here/app/db").data().clone();
+    scene.server.clock.advance(Duration::from_secs(3600));
+    for _ in 0..400 {
+        scene.work();
+        if status()["state"] != "rotating" && status()["state"] != "idle" {
+            break;
+        }
+        scene.server.clock.advance(Duration::from_secs(1));
+        if root.read("moved/here/data/app/db").data()["data"]["password"] != "first-value" {
+            break;
+        }
+    }
+    let password = root.read("moved/here/data/app/db").data()["data"]["password"].clone();
+    assert_ne!(password, "first-value", "{}", status());
+    let validated = root.write("sys/rotation/validate/moved/here/app/db", json!({ "value": password }));
+    assert_eq!(validated.data()["valid"], true, "{validated:?}");
+    // A mount of the old name is another one: it has no plan.
+    root.write("sys/mounts/secret", json!({"type": "kv", "options": {"version": "2"}}));
+    assert_eq!(root.read("sys/rotation/status/secret/app/db").status, 404);
+}
+
 #[test]
 fn who_writes_a_plan_needs_what_the_plan_does() {
     let scene = Scene::new();

@@ -1,9 +1,10 @@
 //! Logging in with the connection's certificate. That its holder has the key was proven in the handshake.
 
 use super::presented::Presented;
-use super::role::{self, Role};
+use super::role::Role;
 use super::{chain, config, crls};
 use crate::auth::glob;
+use crate::auth::roles;
 use crate::auth::token_parameters::is_within;
 use serde_json::{Map, Value, json};
 use strongroom_crypto::hash::sha256;
@@ -30,8 +31,8 @@ fn trusted(call: &mut Call<'_>, name: Option<&str>) -> Result<(Presented, Role),
     let presented =
         Presented::from_der(leaf).ok_or_else(|| Error::invalid("the client certificate cannot be read"))?;
     let roles = match name {
-        Some(name) => role::load(call, name)?.into_iter().collect(),
-        None => role::all(call)?,
+        Some(name) => roles::load::<Role>(call, name)?.into_iter().collect(),
+        None => roles::all::<Role>(call)?,
     };
     let lists = crls::all(call)?;
     let mut is_known = false;
@@ -103,7 +104,7 @@ pub(super) fn renew(call: &mut Call<'_>, entry: &TokenEntry) -> Result<LoginGran
     let text = |name: &str| entry.internal.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let name = text("role");
     if config::load(call)?.disable_binding {
-        let role = role::load(call, &name)?
+        let role = roles::load::<Role>(call, &name)?
             .ok_or_else(|| Error::invalid(format!("role {name:?} does not exist during renewal")))?;
         return Ok(LoginGrant {
             token: role.parameters.for_login(call),

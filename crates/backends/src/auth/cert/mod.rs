@@ -13,6 +13,7 @@ use super::token_parameters::{
     TOKEN_BOUND_CIDRS, TOKEN_EXPLICIT_MAX_TTL, TOKEN_MAX_TTL, TOKEN_NO_DEFAULT_POLICY, TOKEN_NUM_USES,
     TOKEN_PERIOD, TOKEN_POLICIES, TOKEN_STRICTLY_BIND_IP, TOKEN_TTL, TOKEN_TYPE,
 };
+use crate::auth::roles;
 use crate::listing::{AFTER, LIMIT};
 use crate::routing::{delete, field, list, read, write};
 use strongroom_kernel::{Access, Backend, Class, FieldKind, Route};
@@ -40,10 +41,10 @@ const ROUTES: &[Route] = &[
     Route {
         pattern: "certs/?", summary: "All roles.", access: Access::Token, exists: None,
         fields: &[AFTER, LIMIT],
-        methods: &[list(role::list, "List the names.")],
+        methods: &[list(roles::list, "List the names.")],
     },
     Route {
-        pattern: "certs/{name}", summary: "Which certificates may log in, and what they get.", access: Access::Token, exists: Some(role::exists),
+        pattern: "certs/{name}", summary: "Which certificates may log in, and what they get.", access: Access::Token, exists: Some(roles::exists::<role::Role>),
         fields: &[
             field("name", FieldKind::Text, "The role's name."),
             field("certificate", FieldKind::Text, "In PEM: authorities whose certificates are trusted, or the client's own certificate."),
@@ -63,7 +64,7 @@ const ROUTES: &[Route] = &[
         methods: &[
             read(role::read, "Read the role."),
             write(role::write, "Make or change the role; what is not given stays."),
-            delete(role::delete, "Remove the role."),
+            delete(roles::delete, "Remove the role."),
         ],
     },
     Route {

@@ -1,15 +1,14 @@
 //! Roles: which certificates may log in, and what they get. Vault calls them certs.
 
+use crate::auth::roles;
 use crate::auth::token_parameters::TokenParameters;
-use crate::listing::page;
 use crate::pem;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strongroom_crypto::x509::ReadCertificate;
-use strongroom_kernel::{Call, Data, Error, Fields, Key, Record, Response, Table};
+use strongroom_kernel::{Call, Data, Error, Fields, Record, Response};
 use x509_cert::spki::ObjectIdentifier;
 
-const ROLES: Table = Table(2);
 /// Certificates of one role.
 const CERTIFICATES_MAX: usize = 64;
 
@@ -49,34 +48,8 @@ fn certificates(text: &str) -> Option<Vec<ReadCertificate>> {
     read.collect::<Option<Vec<_>>>().filter(|read| read.len() <= CERTIFICATES_MAX)
 }
 
-fn key_of(call: &Call<'_>, name: &str) -> Key {
-    call.tx.name_key(&call.table(ROLES), &name.to_lowercase())
-}
-
-pub(super) fn load(call: &mut Call<'_>, name: &str) -> Result<Option<Role>, Error> {
-    let key = key_of(call, name);
-    call.tx.record(&key)
-}
-
-pub(super) fn all(call: &mut Call<'_>) -> Result<Vec<Role>, Error> {
-    let table = call.table(ROLES);
-    call.tx.records(&table)
-}
-
-pub(super) fn exists(call: &mut Call<'_>) -> Result<bool, Error> {
-    let name = call.capture("name").to_owned();
-    Ok(load(call, &name)?.is_some())
-}
-
-pub(super) fn list(call: &mut Call<'_>) -> Result<Response, Error> {
-    let table = call.table(ROLES);
-    let names = call.tx.children(&table)?;
-    page(call, names)
-}
-
 pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {
-    let name = call.capture("name").to_owned();
-    let role = load(call, &name)?.ok_or_else(Error::not_found)?;
+    let role: Role = roles::of_path(call)?;
     let mut response = crate::answer::object(json!({
         "certificate": role.certificate,
         "display_name": role.display_name,
@@ -96,14 +69,8 @@ pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {
     Ok(response)
 }
 
-pub(super) fn delete(call: &mut Call<'_>) -> Result<Response, Error> {
-    let key = key_of(call, call.capture("name"));
-    call.tx.delete(&key)?;
-    Ok(Response::default())
-}
-
 pub(super) fn write(call: &mut Call<'_>) -> Result<Response, Error> {
-    let key = key_of(call, call.capture("name"));
+    let key = roles::key_of(call, call.capture("name"));
     let mut role: Role = call.tx.record(&key)?.unwrap_or_default();
     role.name = call.capture("name").to_lowercase();
     let fields = call.fields();

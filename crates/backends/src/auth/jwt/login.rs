@@ -1,7 +1,8 @@
 //! Logging in with a token that somebody has, and what follows from any token that is good.
 
 use super::role::{Role, RoleType};
-use super::{claims, config, keys, role};
+use super::{claims, config, keys};
+use crate::auth::roles;
 use crate::auth::token_parameters::is_within;
 use serde_json::{Map, Value, json};
 use strongroom_crypto::jws::JwsAlgorithm;
@@ -38,7 +39,7 @@ pub(super) fn role_of(call: &mut Call<'_>, config: &config::Config) -> Result<(S
     if name.is_empty() {
         return Err(Error::invalid("missing role"));
     }
-    let role = role::load(call, &name)?
+    let role = roles::load::<Role>(call, &name)?
         .ok_or_else(|| Error::invalid(format!("role {name:?} could not be found")))?;
     if !is_within(call, &role.parameters.settings.bound_cidrs) {
         return Err(Error::denied().with_detail("the client's address is outside the role's bound CIDRs"));
@@ -71,7 +72,7 @@ pub(super) fn grant(
 /// The role must still be there, with the policies that the token has.
 pub(super) fn renew(call: &mut Call<'_>, entry: &TokenEntry) -> Result<LoginGrant, Error> {
     let name = entry.internal.get("role").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let role = role::load(call, &name)?
+    let role = roles::load::<Role>(call, &name)?
         .ok_or_else(|| Error::invalid(format!("role {name:?} does not exist during renewal")))?;
     Ok(LoginGrant {
         token: role.parameters.for_login(call),

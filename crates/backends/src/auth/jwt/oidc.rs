@@ -7,6 +7,7 @@ use super::config::Config;
 use super::exchange::{self, Code, form};
 use super::role::{Role, RoleType};
 use super::{claims, config, keys, login};
+use crate::auth::roles;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
@@ -151,7 +152,7 @@ pub(super) fn callback(call: &mut Call<'_>) -> Result<Response, Error> {
     if call.tx.record::<Used>(&used)?.is_some() {
         return Err(Error::invalid("Expired or missing OAuth state."));
     }
-    let role = super::role::load(call, &asked.role)?
+    let role = roles::load::<Role>(call, &asked.role)?
         .ok_or_else(|| Error::invalid(format!("role {:?} could not be found", asked.role)))?;
     if !crate::auth::token_parameters::is_within(call, &role.parameters.settings.bound_cidrs) {
         return Err(Error::denied().with_detail("the client's address is outside the role's bound CIDRs"));

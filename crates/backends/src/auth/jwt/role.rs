@@ -1,12 +1,10 @@
 //! Roles: who may log in with a token, and what they get.
 
+use crate::auth::roles;
 use crate::auth::token_parameters::TokenParameters;
-use crate::listing::page;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use strongroom_kernel::{Call, Error, Fields, Key, Record, Response, Table};
-
-const ROLES: Table = Table(2);
+use strongroom_kernel::{Call, Error, Fields, Record, Response};
 
 /// How somebody shows their token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -54,29 +52,8 @@ pub(super) struct Role {
 
 impl Record for Role {}
 
-fn key_of(call: &Call<'_>, name: &str) -> Key {
-    call.tx.name_key(&call.table(ROLES), &name.to_lowercase())
-}
-
-pub(super) fn load(call: &mut Call<'_>, name: &str) -> Result<Option<Role>, Error> {
-    let key = key_of(call, name);
-    call.tx.record(&key)
-}
-
-pub(super) fn exists(call: &mut Call<'_>) -> Result<bool, Error> {
-    let name = call.capture("name").to_owned();
-    Ok(load(call, &name)?.is_some())
-}
-
-pub(super) fn list(call: &mut Call<'_>) -> Result<Response, Error> {
-    let table = call.table(ROLES);
-    let names = call.tx.children(&table)?;
-    page(call, names)
-}
-
 pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {
-    let name = call.capture("name").to_owned();
-    let role = load(call, &name)?.ok_or_else(Error::not_found)?;
+    let role: Role = roles::of_path(call)?;
     let mut response = crate::answer::object(json!({
         "role_type": role.role_type,
         "bound_audiences": role.bound_audiences,
@@ -101,14 +78,8 @@ pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {
     Ok(response)
 }
 
-pub(super) fn delete(call: &mut Call<'_>) -> Result<Response, Error> {
-    let key = key_of(call, call.capture("name"));
-    call.tx.delete(&key)?;
-    Ok(Response::default())
-}
-
 pub(super) fn write(call: &mut Call<'_>) -> Result<Response, Error> {
-    let key = key_of(call, call.capture("name"));
+    let key = roles::key_of(call, call.capture("name"));
     let mut role: Role = call.tx.record(&key)?.unwrap_or_default();
     let fields = call.fields();
     update_bounds(&mut role, fields)?;

@@ -1,9 +1,10 @@
 //! Logging in: the cluster says whose token it is, and whether it still holds.
 
 use super::config::{self, Config};
-use super::role::{self, AliasSource, Role};
+use super::role::{AliasSource, Role};
 use crate::auth::glob;
 use crate::auth::jws::{Token, seconds};
+use crate::auth::roles;
 use crate::auth::token_parameters::is_within;
 use crate::auth::web::{Authorities, Peer};
 use serde::Deserialize;
@@ -56,8 +57,8 @@ fn refused(why: impl Into<String>) -> Error {
 pub(super) fn login(call: &mut Call<'_>) -> Result<Response, Error> {
     let name = call.fields().required_text("role")?;
     let jwt = SecretString::new(call.fields().required_text("jwt")?);
-    let role =
-        role::load(call, &name)?.ok_or_else(|| Error::invalid(format!("invalid role name {name:?}")))?;
+    let role = roles::load::<Role>(call, &name)?
+        .ok_or_else(|| Error::invalid(format!("invalid role name {name:?}")))?;
     if !is_within(call, &role.parameters.settings.bound_cidrs) {
         return Err(refused("the client's address is outside the role's bound CIDRs"));
     }
@@ -222,7 +223,7 @@ fn grant(call: &Call<'_>, role: &Role, role_name: &str, account: &Account) -> Lo
 /// The role must still be there.
 pub(super) fn renew(call: &mut Call<'_>, entry: &TokenEntry) -> Result<LoginGrant, Error> {
     let name = entry.internal.get("role").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let role = role::load(call, &name)?
+    let role = roles::load::<Role>(call, &name)?
         .ok_or_else(|| Error::invalid(format!("role {name:?} does not exist during renewal")))?;
     Ok(LoginGrant {
         token: role.parameters.for_login(call),
@@ -231,4 +232,14 @@ pub(super) fn renew(call: &mut Call<'_>, entry: &TokenEntry) -> Result<LoginGran
         internal: entry.internal.clone(),
         ..LoginGrant::default()
     })
+}
+
+/// What a cluster answers, read as from the network.
+pub(crate) fn hear(bytes: &[u8]) {
+    drop(serde_json::from_slice::<Review>(bytes));
+}
+
+/// The account that a token's claims speak of, if any.
+pub(crate) fn hear_claims(claims: &Map<String, Value>) {
+    drop(Account::of_claims(claims));
 }

@@ -99,19 +99,13 @@ impl Directory {
         };
         let stream = (call.kernel.streams())(&request).map_err(|error| error.to_string())?;
         let tls = StreamTls { host, ca_pem: &config.certificate, skips_verification: config.insecure_tls };
-        let mut directory = Self {
-            stream,
-            codec: LdapCodec::new(Some(MESSAGE_BYTES_MAX), None),
-            received: BytesMut::new(),
-            last_id: 0,
-            aliases: match config.dereference_aliases.as_str() {
-                "finding" => LdapDerefAliases::FindingBaseObj,
-                "searching" => LdapDerefAliases::InSearching,
-                "always" => LdapDerefAliases::Always,
-                _ => LdapDerefAliases::Never,
-            },
-            timeout: config.request_timeout,
+        let aliases = match config.dereference_aliases.as_str() {
+            "finding" => LdapDerefAliases::FindingBaseObj,
+            "searching" => LdapDerefAliases::InSearching,
+            "always" => LdapDerefAliases::Always,
+            _ => LdapDerefAliases::Never,
         };
+        let mut directory = Self::over(stream, aliases, config.request_timeout);
         if is_secure {
             directory.secure(&tls)?;
         } else if config.starttls {
@@ -127,6 +121,11 @@ impl Directory {
             directory.secure(&tls)?;
         }
         Ok(directory)
+    }
+
+    fn over(stream: Box<dyn ByteStream>, aliases: LdapDerefAliases, timeout: Duration) -> Self {
+        let codec = LdapCodec::new(Some(MESSAGE_BYTES_MAX), None);
+        Self { stream, codec, received: BytesMut::new(), last_id: 0, aliases, timeout }
     }
 
     fn secure(&mut self, tls: &StreamTls<'_>) -> Result<(), String> {
@@ -258,6 +257,47 @@ impl Write for Closed {
 impl ByteStream for Closed {
     fn start_tls(self: Box<Self>, _: &StreamTls<'_>) -> std::io::Result<Box<dyn ByteStream>> {
         Err(std::io::ErrorKind::NotConnected.into())
+    }
+}
+
+/// A directory that says what was written down before, whatever it is asked.
+struct Recorded(std::io::Cursor<Vec<u8>>);
+
+impl Read for Recorded {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Recorded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ByteStream for Recorded {
+    fn start_tls(self: Box<Self>, _: &StreamTls<'_>) -> std::io::Result<Box<dyn ByteStream>> {
+        Ok(self)
+    }
+}
+
+/// A bind and a search at a directory that answers with these bytes.
+pub(crate) fn hear(bytes: &[u8]) {
+    let stream = Box::new(Recorded(std::io::Cursor::new(bytes.to_vec())));
+    let mut directory = Directory::over(stream, LdapDerefAliases::Never, Duration::from_secs(1));
+    drop(directory.bind("cn=a", &SecretString::from("not-a-real-password")));
+    let search = Search {
+        base: "",
+        scope: LdapSearchScope::Subtree,
+        filter: LdapFilter::Present("cn".to_owned()),
+        attributes: &["cn"],
+    };
+    for entry in directory.search(search).unwrap_or_default() {
+        drop(entry.texts("cn"));
     }
 }
 

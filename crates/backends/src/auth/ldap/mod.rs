@@ -9,6 +9,8 @@ mod login;
 mod mapping;
 mod names;
 
+pub(crate) use directory::hear;
+
 use super::token_parameters::{
     TOKEN_BOUND_CIDRS, TOKEN_EXPLICIT_MAX_TTL, TOKEN_MAX_TTL, TOKEN_NO_DEFAULT_POLICY, TOKEN_NUM_USES,
     TOKEN_PERIOD, TOKEN_POLICIES, TOKEN_STRICTLY_BIND_IP, TOKEN_TTL, TOKEN_TYPE,

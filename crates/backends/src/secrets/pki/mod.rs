@@ -15,6 +15,8 @@ mod settings;
 mod store;
 mod tidying;
 
+pub(crate) use acme::hear as hear_acme;
+
 use crate::listing::{AFTER, LIMIT};
 use crate::routing::{delete, field, heavy_write, list, look_up, patch, read, read_or_write, write};
 use store::Memory;

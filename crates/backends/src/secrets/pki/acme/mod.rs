@@ -12,6 +12,8 @@ mod problem;
 mod revoke;
 mod validation;
 
+pub(crate) use jws::hear;
+
 pub(super) use validation::looks;
 
 use super::roles::Role;

@@ -28,4 +28,8 @@ pub(crate) enum Effect {
     Keyring,
     /// There is something to look at outside.
     Looks,
+    /// What honey is planted.
+    Honey,
+    /// There are notices to be sent.
+    Notices,
 }

@@ -9,9 +9,11 @@ use crate::effect::Effect;
 use crate::error::Error;
 use crate::expirer::Housekeeping;
 use crate::fingerprints::BuiltMounts;
+use crate::honey::Honey;
 use crate::in_flight::InFlight;
 use crate::lockout::Lockouts;
 use crate::metrics::Metrics;
+use crate::notices::Notices;
 use crate::outbound::Outbound;
 use crate::outbox::{Outbox, OutwardPool, OutwardSettings};
 use crate::policies::PolicyCache;
@@ -128,6 +130,8 @@ pub struct Kernel {
     pub(crate) built: BuiltMounts,
     /// Values that were asked about and are in no secret.
     pub(crate) guesses: Failures,
+    pub(crate) honey: Honey,
+    pub(crate) notices: Notices,
     pub(crate) started: Duration,
     pub(crate) audit_parts: AuditParts,
     broker: RwLock<Option<Arc<Broker>>>,
@@ -187,6 +191,8 @@ impl Kernel {
             probing: Probing::default(),
             built: BuiltMounts::default(),
             guesses: Failures::default(),
+            honey: Honey::default(),
+            notices: Notices::default(),
             policies: PolicyCache::default(),
             callers: CallerCache::default(),
             audit_parts: parts.audit,
@@ -268,6 +274,8 @@ impl Kernel {
         self.live.load(&mut tx)?;
         self.rotation.clock.reset();
         self.rotation.counted.load(&mut tx)?;
+        self.honey.load(&mut tx)?;
+        self.notices.ask();
         self.check_age(&mut tx, &keys)?;
         drop(tx);
         self.policies.advance();
@@ -388,6 +396,8 @@ impl Kernel {
                 Effect::Settings => self.reload_settings(),
                 Effect::CountedSecrets => self.reload_counted_secrets(),
                 Effect::Looks => self.probing.ask(),
+                Effect::Honey => self.reload_honey(),
+                Effect::Notices => self.notices.ask(),
             }
         }
     }

@@ -24,6 +24,8 @@ impl Kernel {
         let next_end =
             self.try_to("end what is over", |kernel| kernel.expire_due(EXPIRED_PER_PIECE)).flatten();
         self.outward.give_up_late();
+        self.store_honey();
+        self.send_notices();
         let next_undone = self.try_to("undo what was left unfinished", Self::settle_outbox).flatten();
         let next_chore = self.try_to("do what mounts have to do outside", Self::do_chores).flatten();
         let next_end = [next_end, next_undone, next_chore].into_iter().flatten().min();

@@ -74,21 +74,25 @@ impl Kernel {
         let (started, operation) = (self.clock.monotonic(), request.operation);
         let _running = self.metrics.start();
         let mut backend = None;
-        let outcome = self.clone().serve(request, &mut backend).await;
+        let request = Arc::new(request);
+        let outcome = self.clone().serve(request.clone(), &mut backend).await;
         let took = self.clock.monotonic().saturating_sub(started);
         self.metrics.answered(backend, operation, &outcome, took);
+        if outcome.as_ref().is_err_and(|error| error.kind == ErrorKind::Denied) {
+            self.note_refused(&request);
+        }
+        self.hand_on_honey();
         outcome
     }
 
     async fn serve(
         self: Arc<Self>,
-        request: Request,
+        request: Arc<Request>,
         backend: &mut Option<&'static Backend>,
     ) -> Result<Response, Error> {
         let routed =
             Arc::new(self.route(&request).map_err(|error| self.hidden_from_strangers(&request, error))?);
         *backend = Some(routed.mount.backend);
-        let request = Arc::new(request);
         let _entered = self.in_flight.enter(request.clone(), self.now());
         self.quotas.check_rate(&routed, &request, self.clock.monotonic())?;
         let mut recorded = Recorded::default();

@@ -14,6 +14,7 @@ pub use model::{
     StepKind, StepState,
 };
 pub(crate) use routes::ROUTES;
+pub(crate) use store::{note_told, read, save};
 
 use strongroom_secret::{Entropy, Timestamp};
 

@@ -1,6 +1,7 @@
 //! What an incident is made of. Nothing here holds a value of a secret: names, versions, keyed hashes, places and people.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use strongroom_secret::Timestamp;
 
 /// Something that got out, from the first hit to the proof that it is over.
@@ -302,6 +303,32 @@ impl Incident {
     /// The step to be done next.
     pub fn next(&self) -> Option<&Step> {
         self.steps.iter().find(|step| !step.state.is_settled())
+    }
+
+    /// What a webhook is told. No value is in it, for none is in an incident.
+    pub fn message(&self) -> serde_json::Value {
+        let secrets: Vec<serde_json::Value> = self
+            .facts
+            .secrets
+            .iter()
+            .map(|secret| json!({ "name": secret.name, "field": secret.field, "version": secret.version }))
+            .collect();
+        let steps: serde_json::Map<String, serde_json::Value> = self
+            .steps
+            .iter()
+            .map(|step| (step.kind.as_str().to_owned(), step.state.as_str().into()))
+            .collect();
+        json!({
+            "version": 1,
+            "type": "incident.notice",
+            "id": self.id,
+            "title": self.title,
+            "state": self.progress().as_str(),
+            "opened": self.opened.rfc3339(),
+            "exposed_since": self.exposed_since().map(|since| since.rfc3339()),
+            "secrets": secrets,
+            "steps": steps,
+        })
     }
 
     pub fn step(&self, kind: StepKind) -> Option<&Step> {

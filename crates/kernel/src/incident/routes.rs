@@ -5,10 +5,12 @@ use super::model::{Evidence, Facts, Incident, StepKind};
 use super::{new_id, store};
 use crate::call::Call;
 use crate::error::{Error, ErrorKind};
-use crate::request::{Operation, Response};
+use crate::notices::{self, Notice, Recipient, Subject};
+use crate::request::{Data, Operation, Response};
 use crate::route::{Access, Field, FieldKind, Method, Route, Run};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use strongroom_crypto::token::uuid_v4;
 
 /// Of one namespace. Closed ones can be removed.
 const INCIDENTS_MAX: u64 = 10_000;
@@ -100,6 +102,23 @@ pub(crate) const ROUTES: &[Route] = &[
         exists: None,
     },
     Route {
+        pattern: "incidents/{id}/notify",
+        summary: "Who is told of an incident.",
+        access: Access::Token,
+        fields: &[
+            ID,
+            field("webhook", FieldKind::Text, "Who is told: https://…"),
+            field("ca_file", FieldKind::Text, "A PEM file of authorities on the server."),
+            field("webhook_key", FieldKind::Text, "The key that signs, whsec_…; made where none is given."),
+        ],
+        methods: &[method(
+            Operation::Write,
+            Run::Write(notify),
+            "Tell a webhook, again and again until it hears; the step's evidence says when it did.",
+        )],
+        exists: None,
+    },
+    Route {
         pattern: "incidents/{id}/reopen",
         summary: "An incident that is not over after all.",
         access: Access::Token,
@@ -151,7 +170,33 @@ fn open(call: &mut Call<'_>) -> Result<Response, Error> {
 
 fn read(call: &mut Call<'_>) -> Result<Response, Error> {
     let incident = found(call)?;
-    shown(&incident)
+    let subject = Subject::Incident { namespace: call.namespace.id(), id: incident.id.clone() };
+    let waiting = notices::waiting(&mut call.tx, &subject)?;
+    let waiting: Vec<Value> = waiting
+        .iter()
+        .map(|notice| json!({ "host": notice.host(), "attempts": notice.attempts, "error": notice.error }))
+        .collect();
+    let mut response = shown(&incident)?;
+    if let Data::Map(map) = &mut response.data {
+        map.insert("notices_waiting".to_owned(), waiting.into());
+    }
+    Ok(response)
+}
+
+fn notify(call: &mut Call<'_>) -> Result<Response, Error> {
+    let incident = found(call)?;
+    let recipient = Recipient::of_fields(call)?.ok_or_else(|| Error::invalid("missing webhook"))?;
+    let key = (!call.fields().has("webhook_key")).then(|| recipient.key_text());
+    let id = format!("{}-{}", incident.id, uuid_v4(call.entropy()));
+    let subject = Subject::Incident { namespace: call.namespace.id(), id: incident.id.clone() };
+    let notice = Notice::new(id.clone(), subject, recipient, incident.message().to_string(), call.now);
+    let host = notice.host().to_owned();
+    notices::put(&mut call.tx, &notice)?;
+    Ok(Response::data(Map::from_iter([
+        ("notice".to_owned(), id.into()),
+        ("host".to_owned(), host.into()),
+        ("webhook_key".to_owned(), key.into()),
+    ])))
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, Error> {

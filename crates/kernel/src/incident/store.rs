@@ -1,9 +1,11 @@
 //! The rows of incidents, in their namespace.
 
-use super::model::Incident;
+use super::change::{Act, By, Change};
+use super::model::{Evidence, Incident, StepKind, StepState};
 use crate::error::Error;
 use crate::namespaces::kernel_space;
 use crate::transaction::{Key, Record, Table, Tx};
+use strongroom_secret::Timestamp;
 
 const INCIDENTS: Table = Table(60);
 
@@ -17,7 +19,7 @@ fn key(tx: &Tx<'_>, namespace: u64, id: &str) -> Key {
     tx.name_key(&table(tx, namespace), id)
 }
 
-pub(super) fn read(tx: &mut Tx<'_>, namespace: u64, id: &str) -> Result<Option<Incident>, Error> {
+pub(crate) fn read(tx: &mut Tx<'_>, namespace: u64, id: &str) -> Result<Option<Incident>, Error> {
     let key = key(tx, namespace, id);
     tx.record(&key)
 }
@@ -40,4 +42,30 @@ pub(super) fn all(tx: &mut Tx<'_>, namespace: u64) -> Result<Vec<Incident>, Erro
 pub(super) fn count(tx: &mut Tx<'_>, namespace: u64) -> Result<u64, Error> {
     let table = table(tx, namespace);
     tx.count_entries(&table)
+}
+
+/// Notes that somebody was told of an incident, or could not be for as long as it was tried.
+pub(crate) fn note_told(
+    tx: &mut Tx<'_>,
+    namespace: u64,
+    id: &str,
+    host: &str,
+    failed: Option<&str>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Some(mut incident) = read(tx, namespace, id)? else { return Ok(()) };
+    let (by, seen) = (By { name: "server", at: now }, incident.revision);
+    let is_under_way = incident.step(StepKind::Notify).is_some_and(|step| step.state == StepState::UnderWay);
+    let change = match failed {
+        None if is_under_way && incident.closed.is_none() => {
+            let evidence = Evidence { of: format!("webhook {host}"), text: "told".to_owned(), at: now };
+            Change::Step { step: StepKind::Notify, act: Act::Progress { evidence: vec![evidence] } }
+        }
+        None => Change::Note { text: format!("{host} was told") },
+        Some(why) => Change::Note { text: format!("{host} could not be told, and is not any more: {why}") },
+    };
+    match incident.apply(change, by, seen) {
+        Ok(()) => save(tx, namespace, &incident),
+        Err(_) => Ok(()),
+    }
 }

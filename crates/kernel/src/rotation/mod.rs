@@ -34,8 +34,11 @@ pub use plugin::{NoticeFiles, PluginError, PluginRequest, Plugins};
 pub use schedule::next_by_cron;
 pub use secrets::{Kept, SecretFunctions};
 
+pub(crate) use outside::Webhook;
+pub(crate) use parse::webhook_target;
+pub(crate) use plan::{WebhookKey, WebhookTarget};
 pub(crate) use plugin::{no_notice_files, no_plugins};
-pub(crate) use routes::ROUTES;
+pub(crate) use routes::{ROUTES, webhook_key};
 pub(crate) use store::{count_paused, forget_mount, forget_namespace};
 
 use crate::kernel::KernelSettings;

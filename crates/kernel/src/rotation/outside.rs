@@ -71,12 +71,12 @@ enum Telling {
     Impossible(String),
 }
 
-struct Webhook {
-    target: WebhookTarget,
-    key: SecretBytes,
+pub(crate) struct Webhook {
+    pub target: WebhookTarget,
+    pub key: SecretBytes,
     /// The same for every attempt, so that the receiver knows what it has had.
-    id: String,
-    body: SecretBytes,
+    pub id: String,
+    pub body: SecretBytes,
 }
 
 /// What was done.
@@ -449,7 +449,7 @@ impl Telling {
 
 impl Webhook {
     /// Signed as Standard Webhooks has it (<https://www.standardwebhooks.com>): HMAC-SHA256 of id, time and body.
-    fn send(self, kernel: &Kernel, timeout: Duration) -> Result<(), EffectError> {
+    pub(crate) fn send(self, kernel: &Kernel, timeout: Duration) -> Result<(), EffectError> {
         let time = kernel.now().seconds().to_string();
         let mut signed = format!("{}.{time}.", self.id).into_bytes();
         signed.extend_from_slice(self.body.expose());

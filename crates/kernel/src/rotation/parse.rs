@@ -177,17 +177,30 @@ fn mount(part: &mut Part) -> Result<String, Error> {
 
 fn webhook(part: &mut Part) -> Result<WebhookTarget, Error> {
     let url = part.required("url")?;
+    let ca_file = part.text("ca_file")?;
+    checked(url, ca_file).map_err(|(name, expected)| part.wrong(name, expected))
+}
+
+/// A webhook whose address and file of authorities come from a request's own fields.
+pub(crate) fn webhook_target(url: String, ca_file: Option<String>) -> Result<WebhookTarget, Error> {
+    checked(url, ca_file).map_err(|(name, expected)| {
+        let name = if name == "url" { "webhook" } else { name };
+        Error::invalid(format!("{name} must be {expected}"))
+    })
+}
+
+/// What is wrong is said by the name of the part, and what it must be.
+fn checked(url: String, ca_file: Option<String>) -> Result<WebhookTarget, (&'static str, &'static str)> {
     let is_secure = url.starts_with("https://");
     let is_here = ["http://127.0.0.1", "http://[::1]", "http://localhost"].iter().any(|here| {
         url.strip_prefix(here)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(':') || rest.starts_with('/'))
     });
     if !(is_secure || is_here) || url.contains('@') {
-        return Err(part.wrong("url", "https://…, or http:// to this machine, without credentials in it"));
+        return Err(("url", "https://…, or http:// to this machine, without credentials in it"));
     }
-    let ca_file = part.text("ca_file")?;
     if ca_file.as_ref().is_some_and(|file| !file.starts_with('/')) {
-        return Err(part.wrong("ca_file", "the absolute path of a PEM file on the server"));
+        return Err(("ca_file", "the absolute path of a PEM file on the server"));
     }
     Ok(WebhookTarget { url, ca_file })
 }

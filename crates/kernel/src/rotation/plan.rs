@@ -109,7 +109,7 @@ pub(super) struct AccountTarget {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct WebhookTarget {
+pub(crate) struct WebhookTarget {
     pub url: String,
     /// A PEM file of authorities on the server.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,7 +135,14 @@ pub(super) enum Notice {
 /// The key of a plan's signatures. Told once, when it is made.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct WebhookKey(#[serde(with = "key_text")] pub SecretBytes);
+pub(crate) struct WebhookKey(#[serde(with = "key_text")] pub SecretBytes);
+
+impl WebhookKey {
+    /// As it is told once.
+    pub(crate) fn text(&self) -> String {
+        format!("whsec_{}", strongroom_crypto::token::encode_base64(self.0.expose()))
+    }
+}
 
 impl std::fmt::Debug for WebhookKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

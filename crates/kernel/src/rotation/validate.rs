@@ -40,6 +40,7 @@ pub(super) fn validate(call: &mut Call<'_>) -> Result<Response, Error> {
     let now = Rotation::moment(call.kernel, &mut call.tx)?;
     let Some(found) = fitting(call, &presented, &candidates) else {
         failures.count(&place, client, limit, uptime);
+        call.note_presented(presented.expose(), "validate");
         call.kernel.metrics.rotations.validations_failed.fetch_add(1, Relaxed);
         return Ok(Response::data(Map::from_iter([("valid".to_owned(), Value::from(false))])));
     };

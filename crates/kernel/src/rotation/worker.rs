@@ -291,7 +291,7 @@ impl Kernel {
     }
 
     /// Commits what was changed; false if others were quicker.
-    pub(super) fn commit_change(self: &Arc<Self>, tx: Tx<'_>) -> Result<bool, Error> {
+    pub(crate) fn commit_change(self: &Arc<Self>, tx: Tx<'_>) -> Result<bool, Error> {
         if !tx.is_changed() {
             return Ok(true);
         }

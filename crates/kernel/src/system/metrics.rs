@@ -40,6 +40,8 @@ fn metrics(call: &mut Call<'_>) -> Result<Response, Error> {
     let (pending, failing_intents) = kernel.outbox.counts();
     let (acting, waiting) = kernel.outward.counts();
     let paused = crate::rotation::count_paused(&mut call.tx)?;
+    let count =
+        |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed) as f64;
     let gauges = [
         ("strongroom_sealed", "Whether the server is sealed.", f64::from(u8::from(kernel.is_sealed()))),
         ("vault_core_unsealed", "The same under Vault's name.", f64::from(u8::from(!kernel.is_sealed()))),
@@ -52,6 +54,14 @@ fn metrics(call: &mut Call<'_>) -> Result<Response, Error> {
         ("strongroom_outbox_failing", "Those of them that could not be undone yet.", failing_intents as f64),
         ("strongroom_outward_running", "Errands that act outside the store.", acting as f64),
         ("strongroom_outward_waiting", "Errands that wait for a thread.", waiting as f64),
+        ("strongroom_honey_uses", "Uses of honey since the start.", count(&kernel.honey.uses)),
+        ("strongroom_honey_uses_lost", "Those of them that could not be kept.", count(&kernel.honey.lost)),
+        (
+            "strongroom_notices_delivered",
+            "Webhooks of honey and incidents that got through.",
+            count(&kernel.notices.delivered),
+        ),
+        ("strongroom_notices_failed", "Attempts that did not.", count(&kernel.notices.failed)),
     ];
     if format == Format::Json {
         return Ok(Response::plain(kernel.metrics.json(&gauges, uptime, call.now)));

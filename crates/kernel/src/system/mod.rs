@@ -78,6 +78,7 @@ const TABLES: &[&[Route]] = &[
     policies::ROUTES,
     wrapping::ROUTES,
     quotas::ROUTES,
+    crate::honey::ROUTES,
     crate::incident::ROUTES,
     crate::rotation::ROUTES,
     status::ROUTES,

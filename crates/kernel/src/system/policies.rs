@@ -333,7 +333,10 @@ pub(super) fn by_token(call: &mut Call<'_>, token: &str) -> Result<Arc<Caller>, 
     match found {
         Ok(caller) if !caller.token.is_expired(call.now) => Ok(caller),
         Ok(_) => Err(Error::invalid("invalid token")),
-        Err(error) if error.kind == ErrorKind::Denied => Err(Error::invalid("invalid token")),
+        Err(error) if error.kind == ErrorKind::Denied => {
+            call.note_presented(token, "token");
+            Err(Error::invalid("invalid token"))
+        }
         Err(error) => Err(error),
     }
 }

@@ -18,6 +18,7 @@ pub(crate) use revocation::{is_cut_off, remove_cut_off};
 pub(crate) use routes::{TABLES, page};
 pub(crate) use settings::policy_names;
 pub use settings::{cidr, cidr_text};
+pub(crate) use store::look_alike;
 pub(crate) use store::{
     Children, batch_entry, below_path, blank, by_accessor, create, entries_of, find_row, namespace_suffix,
     orphans_below, read, revoke_tree, row_of_token, take_use,

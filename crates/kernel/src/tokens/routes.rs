@@ -270,8 +270,12 @@ fn lookup(call: &mut Call<'_>) -> Result<Response, Error> {
     if !call.fields().has("token") && call.request.operation == Operation::Read {
         return lookup_self(call);
     }
-    let found = named(call)?.ok_or_else(|| Error::new(ErrorKind::Denied, "bad token"))?;
+    let found = named(call)?;
     let token = call.fields().text("token")?.unwrap_or_default();
+    if found.is_none() {
+        call.note_presented(&token, "token");
+    }
+    let found = found.ok_or_else(|| Error::new(ErrorKind::Denied, "bad token"))?;
     describe(call, found, token)
 }
 

@@ -166,6 +166,28 @@ pub(crate) fn batch_entry(keys: &Keys, token: &str) -> Option<TokenEntry> {
     serde_json::from_slice(plain.expose()).ok()
 }
 
+/// A token that looks as one made now, and is none.
+pub(crate) fn look_alike(entropy: &dyn Entropy, namespace: &Namespace, now: Timestamp) -> SecretString {
+    random_token(entropy, namespace, now)
+}
+
+fn random_token(entropy: &dyn Entropy, namespace: &Namespace, now: Timestamp) -> SecretString {
+    SecretString::new(format!(
+        "{SERVICE_PREFIX}{}{}{}",
+        time_text(now),
+        random_base62(entropy, RANDOM_CHARACTERS).expose(),
+        suffix(namespace)
+    ))
+}
+
+/// What tokens of a namespace end in.
+fn suffix(namespace: &Namespace) -> String {
+    match namespace.id() {
+        ROOT_NAMESPACE => String::new(),
+        _ => format!(".{}", namespace.record.text_id),
+    }
+}
+
 /// Makes a token in the namespace that its entry names: its row, its place under its parent (or under its path, for an
 /// orphan), and its end.
 pub(crate) fn create(
@@ -175,25 +197,18 @@ pub(crate) fn create(
     new: NewToken,
 ) -> Result<Created, Error> {
     let NewToken { mut entry, id } = new;
-    let suffix = match namespace.id() {
-        ROOT_NAMESPACE => String::new(),
-        _ => format!(".{}", namespace.record.text_id),
-    };
     if entry.kind == TokenType::Batch {
         let plain = serde_json::to_vec(&entry)
             .map_err(|error| Error::internal(format!("a batch token cannot be written: {error}")))?;
         let sealed = tx.keys().keyring.encrypt(entropy, BATCH_CONTEXT, &plain);
-        let token = SecretString::new(format!("{BATCH_PREFIX}{}{suffix}", BASE64.encode(&sealed)));
+        let token =
+            SecretString::new(format!("{BATCH_PREFIX}{}{}", BASE64.encode(&sealed), suffix(namespace)));
         return Ok(Created { token, entry, row: None });
     }
     let is_chosen = id.is_some();
     let token = match id {
         Some(id) => id,
-        None => SecretString::new(format!(
-            "{SERVICE_PREFIX}{}{}{suffix}",
-            time_text(entry.created),
-            random_base62(entropy, RANDOM_CHARACTERS).expose()
-        )),
+        None => random_token(entropy, namespace, entry.created),
     };
     let keys = tx.keys().clone();
     let (accessor, row) = row_of_token(&keys, token.expose());

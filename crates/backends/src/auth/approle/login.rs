@@ -30,6 +30,9 @@ pub(super) fn login(call: &mut Call<'_>) -> Result<Response, Error> {
     let role = roles::shared_by_id(call, &role_id)?;
     let needs_secret_id = role.as_ref().is_none_or(|role| role.bind_secret_id);
     let proof = if needs_secret_id { look_up_secret_id(call, role.as_deref())? } else { None };
+    if needs_secret_id && proof.is_none() {
+        call.note_presented(&call.fields().required_text("secret_id")?, "secret-id");
+    }
     let Some(role) = role else { return Err(refused("no role has this role-id")) };
     if needs_secret_id && proof.is_none() {
         return Err(refused("the role has no such secret-id, or its time is over"));

@@ -23,6 +23,8 @@ pub(super) fn login(call: &mut Call<'_>) -> Result<Response, Error> {
         None => verify_nobody(password.as_bytes()),
     };
     let Some(user) = user.filter(|_| is_right) else {
+        call.note_login(&users::canonical_name(call));
+        call.note_presented(password, "login");
         return Err(Error::invalid("invalid username or password"));
     };
     if !is_within(call, &user.parameters.settings.bound_cidrs) {

@@ -69,6 +69,7 @@ fn read_value(call: &mut Call<'_>) -> Result<Response, Error> {
     let key = key(call);
     let row = call.tx.get(&key)?.ok_or_else(Error::not_found)?;
     let text = payload::parse(payload(row.expose())?)?;
+    call.note_read(call.capture("path"));
     Ok(Response {
         lease_duration: lifetime(text.get()).unwrap_or_else(|| default_ttl(call)),
         data: Data::Json(text.to_owned()),

@@ -4,6 +4,8 @@ mod acts;
 mod plans;
 mod shown;
 
+pub(crate) use plans::webhook_key;
+
 use super::validate::validate;
 use crate::call::Call;
 use crate::error::Error;

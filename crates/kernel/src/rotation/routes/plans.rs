@@ -14,7 +14,7 @@ use crate::rotation::schedule::Schedule;
 use crate::rotation::{Rotation, parse, store};
 use serde_json::json;
 use std::time::Duration;
-use strongroom_crypto::token::{decode_base64, encode_base64, uuid_v4};
+use strongroom_crypto::token::{decode_base64, uuid_v4};
 use strongroom_secret::{SecretBytes, SecretString, parse_duration};
 
 const LISTED_MAX: usize = 100_000;
@@ -91,7 +91,7 @@ pub(super) fn write(call: &mut Call<'_>) -> Result<Response, Error> {
     let mut shown = plan.shown(&place.shown(call));
     // Told this once.
     if let Some(key) = plan.webhook_key.as_ref().filter(|_| !had_key) {
-        shown.insert("webhook_key".to_owned(), json!(format!("whsec_{}", encode_base64(key.0.expose()))));
+        shown.insert("webhook_key".to_owned(), json!(key.text()));
     }
     let mut response = Response::data(shown);
     response.warnings = warnings(&plan);
@@ -239,12 +239,19 @@ fn change(call: &Call<'_>, plan: &mut Plan) -> Result<(), Error> {
 }
 
 fn change_key(fields: &Fields, plan: &mut Plan) -> Result<(), Error> {
-    let Some(text) = fields.text("webhook_key")?.map(SecretString::new) else { return Ok(()) };
+    if let Some(key) = webhook_key(fields)? {
+        plan.webhook_key = Some(key);
+    }
+    Ok(())
+}
+
+/// The key that a request brings for webhooks.
+pub(crate) fn webhook_key(fields: &Fields) -> Result<Option<WebhookKey>, Error> {
+    let Some(text) = fields.text("webhook_key")?.map(SecretString::new) else { return Ok(None) };
     let key = text.expose().strip_prefix("whsec_").and_then(decode_base64);
     let key = key.filter(|key| (24..=64).contains(&key.expose().len()));
     let key = key.ok_or_else(|| Error::invalid("webhook_key must be whsec_ and 24 to 64 bytes in base64"))?;
-    plan.webhook_key = Some(WebhookKey(key));
-    Ok(())
+    Ok(Some(WebhookKey(key)))
 }
 
 fn duration(

@@ -77,6 +77,7 @@ pub(super) fn read(call: &mut Call<'_>) -> Result<Response, Error> {
         let data = Data::Json(payload::answer(&ReadAnswer { data: None, metadata })?);
         return Ok(Response { data, warnings, status: Some(404), ..Response::default() });
     }
+    call.note_read(call.capture("path"));
     let answer = if number == header.current() {
         payload::answer(&ReadAnswer { data: Some(payload::parse(stored.payload())?), metadata })?
     } else {
@@ -110,6 +111,7 @@ fn read_label(call: &mut Call<'_>, stored: &Stored, label: Label) -> Result<Resp
         Some(version) => describe(header, number, version, call),
         None => describe(header, number, &Version { created: call.now, ..Version::default() }, call),
     };
+    call.note_read(&path);
     let answer = payload::answer(&ReadAnswer { data: Some(payload::parse(payload.expose())?), metadata })?;
     Ok(Response { data: Data::Json(answer), ..Response::default() })
 }

@@ -227,6 +227,10 @@ pub enum Command {
     Rotate(commands::rotate::RotateArgs),
     /// Is a presented value a secret's current one, or one in its grace?
     Validate(commands::rotate::ValidateArgs),
+    /// Planted fakes whose use raises an alarm
+    Honey(Group<commands::honey::HoneyCommand>),
+    /// A secret got out: what is known of it, and what is done about it
+    Incident(Group<commands::incident::IncidentCommand>),
     /// Entities and groups
     Identity(Group<commands::collection::IdentityCommand>),
     /// Namespaces

@@ -5,6 +5,8 @@ pub mod collection;
 pub mod dotenv;
 pub mod generic;
 pub mod guard;
+pub mod honey;
+pub mod incident;
 pub mod kv;
 pub mod lease;
 pub mod login;
@@ -72,6 +74,8 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Lease(group) => lease::run(context, group.command),
         Command::Rotate(args) => rotate::run(context, args),
         Command::Validate(args) => rotate::validate(context, &args),
+        Command::Honey(group) => honey::run(context, group.command),
+        Command::Incident(group) => incident::run(context, group.command),
         Command::Identity(group) => collection::identity(context, group.command),
         Command::Namespace(group) => namespace::run(context, group.command),
         Command::Quota(group) => collection::quota(context, group.command),

@@ -202,7 +202,12 @@ fn ask(context: &Context, what: &str, name: &str, args: &RotateArgs) -> Result<E
 }
 
 /// Waits until a rotation has ended; says each step that it comes to. Its entry of the history.
-fn watch(context: &Context, client: &Client, name: &str, id: &str) -> Result<Map<String, Value>, Failure> {
+pub fn watch(
+    context: &Context,
+    client: &Client,
+    name: &str,
+    id: &str,
+) -> Result<Map<String, Value>, Failure> {
     let is_quiet = context.project().quiet || !context.output.is_table();
     let mut told = String::new();
     loop {

@@ -6,7 +6,7 @@ mod audit;
 mod baseline;
 mod fingerprints;
 mod liveness;
-mod progress;
+pub mod progress;
 pub mod rules;
 mod rules_command;
 pub mod run;

@@ -11,7 +11,7 @@ const BETWEEN: Duration = Duration::from_millis(120);
 /// A scan that is over sooner needs none.
 const FIRST: Duration = Duration::from_millis(400);
 
-pub(super) struct ProgressLine<'c> {
+pub struct ProgressLine<'c> {
     clock: &'c (dyn Clock + Sync),
     next: Mutex<Option<Duration>>,
     shown: Mutex<bool>,
@@ -19,13 +19,13 @@ pub(super) struct ProgressLine<'c> {
 
 impl<'c> ProgressLine<'c> {
     /// Shows nothing unless somebody looks.
-    pub(super) fn new(clock: &'c (dyn Clock + Sync), wanted: bool) -> Self {
+    pub fn new(clock: &'c (dyn Clock + Sync), wanted: bool) -> Self {
         let wanted = wanted && std::io::stderr().is_terminal();
         let next = wanted.then(|| clock.monotonic() + FIRST);
         Self { clock, next: Mutex::new(next), shown: Mutex::new(false) }
     }
 
-    pub(super) fn show(&self, progress: Progress) {
+    pub fn show(&self, progress: Progress) {
         // Whoever does not get the lock leaves the line to the one who has it.
         let Ok(mut next) = self.next.try_lock() else { return };
         let now = self.clock.monotonic();

@@ -191,13 +191,18 @@ impl Kernel {
             let Some(held) = self.outbox.hold(&format!("notice {}", notice.id)) else { continue };
             let lane = Lane { name: format!("notice {}", notice.host()), width: LANE_WIDTH };
             let kernel = self.clone();
-            self.outward.run_in_background((0, lane), move || kernel.send_notice(&notice, held));
+            let sending = self.clone();
+            let webhook = notice.webhook();
+            self.outward.run_in_background(
+                (0, lane),
+                move || webhook.send(&sending, TIMEOUT),
+                move |sent| kernel.told(&notice, held, sent),
+            );
         }
         Ok(is_any)
     }
 
-    fn send_notice(self: &Arc<Self>, notice: &Notice, held: Held) {
-        let sent = notice.webhook().send(self, TIMEOUT);
+    fn told(self: &Arc<Self>, notice: &Notice, held: Held, sent: Result<(), EffectError>) {
         match &sent {
             Ok(()) => self.notices.delivered.fetch_add(1, Relaxed),
             Err(error) => {

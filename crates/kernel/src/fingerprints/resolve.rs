@@ -175,6 +175,9 @@ impl<'c, 'a> Teller<'c, 'a> {
             let path = [mount.path(), &(functions.value_path)(&place.path)].concat();
             let shown = readers.shown(call.namespace.path(), &path, now);
             about.insert("readers".to_owned(), shown);
+            // Who may not know all is not told which secrets are fakes.
+            let is_honey = call.kernel.honey.is_planted(call.tx.keys(), place.mount, &place.path);
+            about.insert("honey".to_owned(), is_honey.into());
         }
         Ok((about, best.is_live()))
     }

@@ -174,6 +174,8 @@ pub enum Command {
     Scan(Box<commands::scan::arguments::ScanArgs>),
     /// Take secrets out of what is printed, logged or kept: known values in any encoding, and what looks like one
     Redact(Box<commands::redact::RedactArgs>),
+    /// Take values, files and folders out of the whole history of a git repository
+    Purge(Box<commands::purge::arguments::PurgeArgs>),
     /// Keep secrets out of the repository: hooks, jobs, .gitignore
     Guard(Group<commands::guard::GuardCommand>),
     /// Let this project's manifest reach hosts and run commands

@@ -2,7 +2,7 @@
 //!
 //! [`files`] walks folders and reads streams; what it meets is told apart in [`content`] and opened in `archive`.
 //! [`git`] reads histories. What all sources answer with is in [`located`]; [`report`] writes it down, and
-//! [`baseline`] knows what need not be said again.
+//! [`baseline`] knows what need not be said again. [`purge`] takes out of a history what should not be in it.
 
 mod archive;
 pub mod baseline;
@@ -12,6 +12,7 @@ pub mod git;
 pub mod located;
 #[cfg(test)]
 mod planted;
+pub mod purge;
 pub mod report;
 
 pub use archive::ArchiveLimits;

@@ -16,6 +16,7 @@ mod instructions;
 mod interop;
 mod outcome;
 mod process;
+mod purge;
 mod pytest;
 mod rotation;
 mod server;
@@ -56,6 +57,8 @@ enum Command {
     Crash(crash::Options),
     /// Make accounts in real databases while the server is killed, and change passwords of a service that works.
     Database(database::Options),
+    /// Purge histories beside git-filter-repo and compare them commit by commit, or measure.
+    Purge(purge::Options),
     /// Rotate a service's PostgreSQL password under load, and kill the server in every step.
     Rotation(rotation::Options),
     /// Check the house rules.
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Interop => tools::build(tools::Profile::Debug).and_then(|binary| interop::run(&binary)),
         Command::Crash(options) => crash::run(&options),
         Command::Database(options) => database::run(&options),
+        Command::Purge(options) => purge::run(&options),
         Command::Rotation(options) => rotation::run(&options),
         Command::Tidy => tidy::run(),
     };

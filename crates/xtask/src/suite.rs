@@ -2,7 +2,7 @@
 
 use crate::outcome::Outcome;
 use crate::tools::{self, Profile};
-use crate::{crash, database, dotenv, hvac, instructions, interop, rotation, sops, tidy};
+use crate::{crash, database, dotenv, hvac, instructions, interop, purge, rotation, sops, tidy};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::io::{BufRead, BufReader};
@@ -46,13 +46,15 @@ enum Part {
     Database,
     /// A short crash loop and a full disk.
     Crash,
+    /// A history with all the odd things, purged by us and by git-filter-repo.
+    Purge,
     /// A service whose PostgreSQL password is rotated, short.
     Rotation,
     /// What starting a program costs, in instructions.
     Instructions,
 }
 
-const ALL: [Part; 14] = [
+const ALL: [Part; 15] = [
     Part::Tidy,
     Part::Rust,
     Part::Python,
@@ -65,6 +67,7 @@ const ALL: [Part; 14] = [
     Part::Interop,
     Part::Database,
     Part::Crash,
+    Part::Purge,
     Part::Rotation,
     Part::Instructions,
 ];
@@ -105,6 +108,7 @@ fn run_part(part: Part, options: &Options) -> Result<Outcome> {
         Part::Interop => with_binary(interop::run),
         Part::Database => databases(),
         Part::Instructions => instructions::run(),
+        Part::Purge => purge::run(&purge::Options::default()),
         Part::Rotation => with_binary(|binary| rotation::run(&rotation::Options::short(binary))),
         Part::Crash => with_binary(|binary| {
             let mut outcome = crash::run(&crash::Options::short(binary.to_owned(), false))?;

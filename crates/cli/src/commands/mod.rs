@@ -16,6 +16,7 @@ pub mod namespace;
 pub mod operator;
 pub mod policy;
 pub mod project;
+pub mod purge;
 pub mod redact;
 pub mod rotate;
 pub mod run;
@@ -52,6 +53,7 @@ pub fn run(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Guard(group) => guard::run(context, &group.command),
         Command::Redact(args) => redact::run(context, &args),
         Command::Scan(args) => scan::run(context, &args),
+        Command::Purge(args) => purge::run(context, &args),
         Command::Hook(args) => project::hook::run(context, &args),
         Command::HookEnv(args) => project::hook::hook_env(context, &args),
         Command::KeepFolder(args) => Ok(project::run::files::keep(&args.folder)),

@@ -5,6 +5,7 @@
 //! messages and exit codes follow the tool. A **program** (`dotenv`) has a command line of its own: it gets the
 //! words as they are, and answers with an exit code. Each is a file or folder here, and a row in `recognise`.
 
+mod bfg;
 mod detect_secrets;
 mod dotenv;
 mod git_secrets;
@@ -40,6 +41,7 @@ pub struct Program {
 }
 
 const PROGRAMS: &[Program] = &[
+    bfg::PROGRAM,
     detect_secrets::PROGRAM,
     detect_secrets::HOOK,
     dotenv::PROGRAM,

@@ -151,7 +151,7 @@ fn a_secret_is_seen_in_each_version_that_has_it() {
 fn a_forest_holds_what_is_wanted() {
     let (statistics, _) = scan(&[Crafted { header: header(5, 3), data: b"odd".to_vec() }, blob(b"good")]);
     assert_eq!(reasons(&statistics), ["corrupt: the pack has no entry there"]);
-    let wanted = Wanted { blobs: true, messages: false };
+    let wanted = Wanted { blobs: true, messages: false, trees: false };
     let empty = Pack {
         path: "empty.pack".into(),
         index: table(&mut Vec::new(), HashKind::Sha1).unwrap(),

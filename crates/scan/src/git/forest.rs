@@ -36,6 +36,7 @@ pub(crate) struct Wanted {
     pub(crate) blobs: bool,
     /// Commits and tags.
     pub(crate) messages: bool,
+    pub(crate) trees: bool,
 }
 
 impl Wanted {
@@ -43,7 +44,7 @@ impl Wanted {
         match kind {
             Kind::Blob => self.blobs,
             Kind::Commit | Kind::Tag => self.messages,
-            Kind::Tree => false,
+            Kind::Tree => self.trees,
         }
     }
 }

@@ -43,7 +43,7 @@ impl History<'_> {
         let total = u64::from(self.database.count());
         let mut sightings = Sightings::default();
         let mut looked_at = LookedAt::default();
-        let wanted = Wanted { blobs: true, messages: self.options.messages };
+        let wanted = Wanted { blobs: true, messages: self.options.messages, trees: false };
         for (number, pack) in self.database.packs.iter().enumerate() {
             if memory.has_pack(pack) {
                 statistics.known_before += u64::from(pack.index.count());
@@ -338,7 +338,7 @@ impl History<'_> {
     /// Commits that nothing leads to.
     fn commits_left(&self, known: &Commits) -> Vec<ObjectId> {
         let mut left = Vec::new();
-        let wanted = Wanted { blobs: false, messages: true };
+        let wanted = Wanted { blobs: false, messages: true, trees: false };
         for (number, pack) in self.database.packs.iter().enumerate() {
             let first = self.database.first_of_pack(number);
             let Ok(forest) = forest::grow(pack, wanted, &mut Statistics::default()) else { continue };

@@ -21,6 +21,8 @@ pub(crate) struct Piece {
 
 /// So much is read at once when less is asked for.
 const PIECE_BYTES: usize = 64 << 10;
+/// And so much by who does not read on from what was read last.
+const JUMP_BYTES: usize = 8 << 10;
 
 impl Stored {
     /// Reads the file if it is smaller than what is left of `memory`, and takes that from it.
@@ -93,7 +95,11 @@ impl Piece {
         if self.source == Some(source) && self.start <= offset && offset + length as u64 <= end {
             return Ok(());
         }
-        let wanted = length.max(PIECE_BYTES).min(usize::try_from(available).unwrap_or(usize::MAX));
+        // Who reads on from where they were will want more; who jumps about will not.
+        let goes_on =
+            self.source == Some(source) && self.start <= offset && offset <= end + PIECE_BYTES as u64;
+        let least = if goes_on { PIECE_BYTES } else { JUMP_BYTES };
+        let wanted = length.max(least).min(usize::try_from(available).unwrap_or(usize::MAX));
         self.source = None;
         self.bytes.resize(wanted, 0);
         file.read_exact_at(&mut self.bytes, offset)?;

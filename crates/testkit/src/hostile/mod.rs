@@ -13,6 +13,8 @@ pub mod formats;
 #[cfg(feature = "scan")]
 pub mod git;
 #[cfg(feature = "scan")]
+pub mod purge;
+#[cfg(feature = "scan")]
 pub mod scan;
 #[cfg(feature = "server")]
 mod server;

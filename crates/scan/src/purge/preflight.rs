@@ -1,0 +1,104 @@
+//! What has to be so before anything is changed.
+
+use super::error::Error;
+use super::git_command::git;
+use super::references::{git_dirs, work_tree_of};
+use crate::git::repository::Repository;
+use std::fs;
+use std::path::Path;
+
+/// Whether what can be forced is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Force {
+    No,
+    Yes,
+}
+
+/// Checks what would make even a look incomplete.
+pub(super) fn check_readable(repository: &Repository, force: Force) -> Result<(), Error> {
+    if repository.reftable {
+        return Err(Error::refused(
+            "its references are in the reftable format, which is not read yet",
+            "git refs migrate --ref-format=files changes that",
+        ));
+    }
+    if repository.partial {
+        return Err(Error::refused(
+            "it is a partial clone: objects that are not here may hold what is to be purged",
+            "clone it whole: git clone --mirror URL",
+        ));
+    }
+    if !repository.shallow.is_empty() && force == Force::No {
+        return Err(Error::unless_forced(
+            "it is a shallow clone: what lies before its oldest commits is not here and would stay as it is",
+            "git fetch --unshallow gets the rest; --force purges what is here",
+        ));
+    }
+    Ok(())
+}
+
+/// Checks what would make changes unsafe or incomplete.
+pub(super) fn check_changeable(repository: &Repository) -> Result<(), Error> {
+    if repository.object_dirs.len() > 1 {
+        return Err(Error::refused(
+            "it borrows objects of another repository (objects/info/alternates), which would keep them",
+            "git repack -a -d, then remove objects/info/alternates: the repository then has all of its objects",
+        ));
+    }
+    let common = &repository.common_dir;
+    let packs =
+        fs::read_dir(common.join("objects/pack")).into_iter().flatten().flatten().map(|entry| entry.path());
+    if let Some(kept) = packs.into_iter().find(|path| path.extension().is_some_and(|end| end == "keep")) {
+        return Err(Error::refused(
+            format!("{} says that a pack is to be kept as it is", kept.display()),
+            "remove that file if nothing else needs it",
+        ));
+    }
+    if common.join("gc.pid").exists() {
+        return Err(Error::refused(
+            "the repository is in use: gc.pid is there",
+            "wait until git gc is done; if none is running, remove the file",
+        ));
+    }
+    for git_dir in git_dirs(repository) {
+        check_git_dir(repository, &git_dir)?;
+    }
+    Ok(())
+}
+
+fn check_git_dir(repository: &Repository, git_dir: &Path) -> Result<(), Error> {
+    const UNDER_WAY: [(&str, &str); 7] = [
+        ("MERGE_HEAD", "a merge"),
+        ("CHERRY_PICK_HEAD", "a cherry-pick"),
+        ("REVERT_HEAD", "a revert"),
+        ("rebase-merge", "a rebase"),
+        ("rebase-apply", "a rebase or git am"),
+        ("BISECT_LOG", "a bisection"),
+        ("sequencer", "a sequence of cherry-picks"),
+    ];
+    if let Some((_, what)) = UNDER_WAY.iter().find(|(name, _)| git_dir.join(name).exists()) {
+        return Err(Error::refused(
+            format!("{what} is under way in {}", git_dir.display()),
+            "finish it or abort it first",
+        ));
+    }
+    for name in ["index.lock", "HEAD.lock", "packed-refs.lock"] {
+        let lock = git_dir.join(name);
+        if lock.exists() {
+            return Err(Error::refused(
+                format!("the repository is in use: {} is there", lock.display()),
+                "wait until git is done; if no git is running there, a killed one left the file behind: remove it",
+            ));
+        }
+    }
+    let Some(work_tree) = work_tree_of(repository, git_dir) else { return Ok(()) };
+    let arguments = ["status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty"];
+    let status = git(git_dir, Some(&work_tree), &arguments)?;
+    match status.lines().count() {
+        0 => Ok(()),
+        count => Err(Error::refused(
+            format!("{} has {count} changed files that are not committed", work_tree.display()),
+            "commit or stash them: a purge checks out what becomes of the branch",
+        )),
+    }
+}

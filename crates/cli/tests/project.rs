@@ -126,6 +126,9 @@ fn output_is_redacted_and_the_exit_code_passes_through() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "key ***\n");
     assert!(!stderr(&output).contains("c2tfdGVzdF9ub3RfYV9yZWFsX2tle"), "{}", stderr(&output));
     assert_eq!(output.status.code(), Some(9));
+    let script = "echo key $STRIPE_KEY password=hunter2";
+    let both = project.run(&["run", "--redact=patterns", "--", "sh", "-c", script]);
+    assert_eq!(String::from_utf8_lossy(&both.stdout), "key *** password=***\n");
     let killed = project.run(&["run", "--redact", "--", "sh", "-c", "kill -TERM $$"]);
     assert_eq!(killed.status.code(), Some(143));
 }

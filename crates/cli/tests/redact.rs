@@ -132,6 +132,21 @@ fn files_are_changed_as_a_whole_and_counted() {
 }
 
 #[test]
+fn names_and_rules_work_without_any_value_and_json_stays_json() {
+    let folder = Folder::new();
+    let lines = "user=ann password=hunter2\n{\"password\": 123456, \"n\": 1}\n";
+    let output = folder.run(&["--summary"], lines);
+    assert_eq!(text(&output.stdout), "user=ann password=***\n{\"password\": \"***\", \"n\": 1}\n");
+    assert_eq!(text(&output.stderr), "standard input: 2 replaced (password 2)\n");
+    let output = folder.run(&["--no-patterns"], lines);
+    assert_eq!(output.status.code(), Some(2));
+    folder
+        .write("rules.toml", "[[rules]]\nid = \"ours\"\nregex = '''our-[0-9]{6}'''\nkeywords = [\"our-\"]\n");
+    let output = folder.run(&["--rules", "rules.toml", "--style", "name"], "an our-123456 here\n");
+    assert_eq!(text(&output.stdout), "an [ours] here\n", "{}", text(&output.stderr));
+}
+
+#[test]
 fn hashes_are_the_same_under_the_same_key() {
     let folder = Folder::new();
     folder.write("values", "not-a-real-secret\n");

@@ -3,6 +3,8 @@
 use super::config::Config;
 use crate::failure::Failure;
 use std::path::Path;
+use std::sync::Arc;
+use strongroom_detect::redact::{Json, Patterns, RedactingEvents, Redactor, Style, Values};
 use strongroom_kernel::{LOGGERS, LogControl, LogLevel, LogLevels};
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -25,6 +27,11 @@ pub fn start(level: Option<&str>, format: Option<&str>, file: Option<&Path>) -> 
     let (writer, guard) = writer(file)?;
     let base = LevelFilter::from(verbosity(level));
     let (filter, handle) = reload::Layer::new(Targets::new().with_default(base));
+    // Nothing secret is logged; should that ever be wrong, what is called a password or token is taken out.
+    let redactor = Redactor::new(Values::telling(), Style::Name)
+        .with_patterns(Patterns::of_names())
+        .with_json(Json::Detected);
+    let writer = RedactingEvents::new(writer, Arc::new(redactor));
     let lines = fmt::layer().with_writer(writer).with_ansi(false).with_target(false);
     match format.unwrap_or("standard") {
         "standard" | "text" => registry().with(filter).with(lines).init(),

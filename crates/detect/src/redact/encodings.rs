@@ -72,6 +72,10 @@ impl Forms {
 
     /// What URLs, JSON, shells, programming languages and XML make of it: often the value itself.
     fn escapes(&mut self, value: &[u8]) {
+        // What none of them would change.
+        if value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte)) {
+            return;
+        }
         for kept in PERCENT_KEEPS {
             for case in [Case::Lower, Case::Upper] {
                 self.add(percent(value, kept, case, b"%20"));

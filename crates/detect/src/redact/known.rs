@@ -13,7 +13,7 @@ use zeroize::Zeroize;
 
 /// Shorter forms are not looked for.
 const FORM_BYTES_MIN: usize = 4;
-const TABLE_BYTES: usize = 1 << 18;
+const TABLE_BYTES: usize = 1 << 19;
 const TABLE_BITS: u32 = TABLE_BYTES.ilog2() + 3;
 const SMALL_BYTES: usize = 1 << 14;
 const SMALL_BITS: u32 = SMALL_BYTES.ilog2() + 3;
@@ -101,7 +101,7 @@ impl Known {
                 (length, label) = (longer.len(), Label::Secret(secret));
             }
         }
-        spans.push(Span { start, end: start + length, label });
+        spans.push(Span::new(start, start + length, label));
         if spans.len() > SPANS_MAX {
             super::span::join(spans);
         }

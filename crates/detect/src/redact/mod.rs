@@ -20,22 +20,29 @@
 //! ```
 
 mod encodings;
+mod json;
 mod known;
-#[expect(dead_code, reason = "patterns come next")]
+mod names;
+mod patterns;
 mod span;
 mod stream;
-#[expect(dead_code, reason = "patterns come next")]
 mod style;
 #[cfg(test)]
 mod tests;
 mod values;
+mod writer;
 
+pub use json::Json;
+pub use patterns::Patterns;
 pub use stream::{Replaced, Stream};
 pub use style::{HashKey, ShortKey, Style};
 pub use values::{LeftOut, Values};
+pub use writer::Redacting;
+#[cfg(feature = "tracing")]
+pub use writer::{EventWriter, RedactingEvents};
 
 use known::Known;
-use span::Label;
+use span::{Label, Span};
 use std::time::Duration;
 use style::Tally;
 
@@ -49,6 +56,8 @@ pub struct Redactor {
     names: Vec<String>,
     /// For each known value, what is written instead.
     replacements: Vec<Box<[u8]>>,
+    patterns: Option<Patterns>,
+    json: Json,
     style: Style,
 }
 
@@ -63,7 +72,24 @@ impl Redactor {
         let known = Known::new(&values);
         let replacements = values.list.iter().map(|(name, value)| style.of_known(name, value)).collect();
         let names = values.list.into_iter().map(|(name, _)| name).collect();
-        Self { known, names, replacements, style }
+        Self { known, names, replacements, patterns: None, json: Json::Never, style }
+    }
+
+    /// Takes out what the text itself shows to be a secret as well. Lines are looked at whole then: one that is not yet
+    /// complete is held back.
+    #[must_use]
+    pub fn with_patterns(self, patterns: Patterns) -> Self {
+        Self { patterns: Some(patterns), ..self }
+    }
+
+    /// Keeps JSON valid. Lines are looked at whole, as with patterns.
+    #[must_use]
+    pub fn with_json(self, json: Json) -> Self {
+        Self { json, ..self }
+    }
+
+    fn is_by_line(&self) -> bool {
+        self.patterns.is_some() || self.json != Json::Never
     }
 
     /// How many values are known.
@@ -74,20 +100,23 @@ impl Redactor {
     fn name(&self, label: Label) -> &str {
         match label {
             Label::Secret(number) => self.names.get(number as usize).map_or("", String::as_str),
-            Label::Rule(_) => "",
+            Label::Rule(rule) => self.patterns.as_ref().map_or("", |patterns| patterns.rule_id(rule)),
             Label::Name(kind) => kind.word(),
         }
     }
 
-    fn write_replacement(&self, label: Label, value: &[u8], out: &mut Vec<u8>) {
-        match label {
+    fn write_replacement(&self, span: &Span, value: &[u8], out: &mut Vec<u8>) {
+        let quote: &[u8] = if span.is_quoted { b"\"" } else { b"" };
+        out.extend_from_slice(quote);
+        match span.label {
             Label::Secret(number) => {
                 out.extend_from_slice(self.replacements.get(number as usize).map_or(b"***", |text| text));
             }
             Label::Rule(_) | Label::Name(_) => {
-                out.extend_from_slice(self.style.of(self.name(label), value).as_bytes());
+                out.extend_from_slice(self.style.of(self.name(span.label), value).as_bytes());
             }
         }
+        out.extend_from_slice(quote);
     }
 
     /// By name, most first.

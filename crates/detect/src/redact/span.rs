@@ -7,6 +7,14 @@ pub(super) struct Span {
     pub start: usize,
     pub end: usize,
     pub label: Label,
+    /// What is written instead is a JSON string.
+    pub is_quoted: bool,
+}
+
+impl Span {
+    pub(super) fn new(start: usize, end: usize, label: Label) -> Self {
+        Self { start, end, label, is_quoted: false }
+    }
 }
 
 /// What stands there. In this order: where two begin at one place and end at one place, the first is named.
@@ -31,9 +39,6 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Password, Self::Token, Self::Authorization, Self::Cookie, Self::UrlPassword, Self::PrivateKey];
-
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Password => "password",
@@ -57,6 +62,7 @@ pub(super) fn join(spans: &mut Vec<Span>) {
         match last {
             Some(last) if next.start < last.end || (next.start == last.end && next.label == last.label) => {
                 last.end = last.end.max(next.end);
+                last.is_quoted |= next.is_quoted;
                 let is_known = |label: Label| matches!(label, Label::Secret(_));
                 if is_known(next.label) && !is_known(last.label) {
                     last.label = next.label;

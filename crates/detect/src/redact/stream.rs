@@ -1,14 +1,24 @@
 //! One text on its way through a redactor, in whatever pieces it comes.
 
 use super::Redactor;
+use super::json::{Lines, Start};
+use super::patterns::KeyBodies;
 use super::span::{Label, Span, join};
 use super::style::Tally;
+use crate::Scratch;
 use std::sync::Arc;
 use strongroom_secret::SecretBytes;
 use zeroize::Zeroize;
 
 /// So much of the beginning of a value is not shown, even if nothing follows it in time.
 const TELLING_BYTES: usize = 8;
+
+/// A longer line is looked at in pieces.
+const LINE_BYTES_MAX: usize = 64 << 10;
+/// So much of a line without end waits for what follows it.
+const TAIL_BYTES: usize = 4 << 10;
+/// So much of a line is kept when it was shown, for what follows in it.
+const CONTEXT_BYTES: usize = 4 << 10;
 
 /// A text that is redacted. Its result does not depend on how the text is cut, but for what [`Stream::flush`] lets go.
 pub struct Stream {
@@ -22,7 +32,11 @@ pub struct Stream {
     /// Bytes taken in all.
     taken: u64,
     tally: Tally,
+    /// Whether `text` begins within a private key.
+    is_in_key: bool,
+    json_start: Start,
     spans: Vec<Span>,
+    scratch: Scratch,
 }
 
 /// How often something was replaced.
@@ -39,6 +53,8 @@ pub struct Replaced {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     MayGoOn,
+    /// As before, and it is a line without end.
+    IsLong,
     /// It may go on, but somebody waits for what is there.
     Awaited,
     Reached,
@@ -65,7 +81,10 @@ impl Stream {
             open: None,
             taken: 0,
             tally: Tally::default(),
+            is_in_key: false,
+            json_start: Start::default(),
             spans: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -77,7 +96,19 @@ impl Stream {
     /// Takes a piece of the text, and appends what can be shown by now.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         self.taken += chunk.len() as u64;
-        self.advance(chunk, End::MayGoOn, out);
+        if !self.redactor.is_by_line() {
+            self.advance(chunk, End::MayGoOn, out);
+            return;
+        }
+        // Lines are looked at whole.
+        let (lines, rest) = chunk.split_at(memchr::memrchr(b'\n', chunk).map_or(0, |end| end + 1));
+        if !lines.is_empty() {
+            self.advance(lines, End::MayGoOn, out);
+        }
+        self.text = joined(std::mem::take(&mut self.text), rest);
+        if self.text.len() - self.shown > LINE_BYTES_MAX {
+            self.advance(&[], End::IsLong, out);
+        }
     }
 
     /// Appends what is held back, because nothing has come for a while. Of a value that has begun at most seven bytes are shown;
@@ -89,7 +120,7 @@ impl Stream {
     /// Appends the rest. The stream can be used for another text.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.advance(&[], End::Reached, out);
-        self.open = None;
+        (self.open, self.is_in_key, self.json_start) = (None, false, Start::default());
     }
 
     /// Which byte of the text is the first that is held back; `None`: none is. When it has been the same for some time, it is time
@@ -110,12 +141,7 @@ impl Stream {
             self.look(chunk, end, out);
             return;
         }
-        // Room for both, so that what is held does not move and leave a copy behind.
-        let kept = SecretBytes::new(kept);
-        let mut text = Vec::with_capacity(kept.expose().len() + chunk.len());
-        text.extend_from_slice(kept.expose());
-        text.extend_from_slice(chunk);
-        self.look(SecretBytes::new(text).expose(), end, out);
+        self.look(SecretBytes::new(joined(kept, chunk)).expose(), end, out);
     }
 
     /// Shows what can be shown of a text, and keeps what has to be kept.
@@ -124,20 +150,51 @@ impl Stream {
         let mut spans = std::mem::take(&mut self.spans);
         spans.clear();
         redactor.known.search(text, &mut spans);
+        let bodies = redactor.patterns.as_ref().map(|patterns| {
+            patterns.search(text, self.shown, &mut self.scratch, &mut spans);
+            let bodies = KeyBodies::of(text, self.is_in_key);
+            bodies.add_spans(text, self.shown, &mut spans);
+            bodies
+        });
         let beginning = if end == End::Reached { None } else { redactor.known.beginning(text) };
         if let (End::Awaited, Some((start, secret))) = (end, beginning)
             && text.len() - start >= TELLING_BYTES
         {
-            spans.push(Span { start, end: text.len(), label: Label::Secret(secret) });
+            spans.push(Span::new(start, text.len(), Label::Secret(secret)));
         }
         join(&mut spans);
-        let cut = match (end, beginning) {
-            (End::MayGoOn, Some((start, _))) => start.max(self.shown),
-            _ => text.len(),
-        };
+        let lines = Lines { text, start: self.json_start, json: redactor.json };
+        lines.fit(&redactor.known, &mut spans);
+        let beginning = beginning.map_or(text.len(), |(start, _)| start);
+        let mut cut = self.cut(text, end, beginning, &spans);
+        if matches!(end, End::Awaited | End::IsLong) {
+            cut = lines.before_open_scalar(cut).max(self.shown);
+        }
         self.show(text, cut, &spans, out);
-        self.keep(text, beginning.map_or(cut, |(start, _)| start.min(cut)), cut);
+        let mut from = beginning.min(cut);
+        if redactor.is_by_line() && end != End::Reached {
+            from = line_start(text, from).max(before_escape(text, from.saturating_sub(CONTEXT_BYTES)));
+        }
+        self.json_start = lines.start_at(from);
+        self.is_in_key = bodies.is_some_and(|bodies| bodies.has(from));
+        self.keep(text, from, cut);
         self.spans = spans;
+    }
+
+    /// How far the text can be shown.
+    fn cut(&self, text: &[u8], end: End, beginning: usize, spans: &[Span]) -> usize {
+        let cut = match end {
+            End::Awaited | End::Reached => return text.len(),
+            End::MayGoOn => beginning,
+            // What touches the end may go on.
+            End::IsLong => {
+                let last = spans.last().filter(|span| span.end == text.len()).map(|span| span.start);
+                beginning.min(text.len().saturating_sub(TAIL_BYTES)).min(last.unwrap_or(text.len()))
+            }
+        };
+        // But a span without end is shown as far as it goes.
+        let is_full = text.len() - cut > LINE_BYTES_MAX;
+        if is_full { text.len() } else { cut.max(self.shown) }
     }
 
     /// Appends the text up to `cut`, with replacements.
@@ -160,7 +217,7 @@ impl Stream {
                     let start = span.start.max(at);
                     out.extend_from_slice(text.get(at..start).unwrap_or_default());
                     let value = text.get(span.start..span.end).unwrap_or_default();
-                    self.redactor.write_replacement(span.label, value, out);
+                    self.redactor.write_replacement(span, value, out);
                     self.tally.count(span.label);
                     span.label
                 }
@@ -178,4 +235,28 @@ impl Stream {
         // What was replaced before anything else was shown can go on.
         self.open = self.open.filter(|(end, _)| *end >= cut).map(|(end, label)| (end - from, label));
     }
+}
+
+/// Both, without a copy of the first that is left behind where it was.
+fn joined(mut first: Vec<u8>, second: &[u8]) -> Vec<u8> {
+    if first.capacity() - first.len() >= second.len() {
+        first.extend_from_slice(second);
+        return first;
+    }
+    let first = SecretBytes::new(first);
+    let mut both = Vec::with_capacity((first.expose().len() + second.len()).next_power_of_two());
+    both.extend_from_slice(first.expose());
+    both.extend_from_slice(second);
+    both
+}
+
+fn line_start(text: &[u8], at: usize) -> usize {
+    memchr::memrchr(b'\n', text.get(..at).unwrap_or_default()).map_or(0, |newline| newline + 1)
+}
+
+/// The place itself, or the backslash before it if that makes something else of what stands there.
+fn before_escape(text: &[u8], at: usize) -> usize {
+    let before = text.get(..at).unwrap_or_default();
+    let slashes = before.iter().rev().take_while(|byte| **byte == b'\\').count();
+    at - slashes % 2
 }

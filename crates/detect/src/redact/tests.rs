@@ -220,3 +220,169 @@ fn nothing_of_a_value_prints() {
     );
     assert!(!said.contains("hunter"), "{said}");
 }
+
+fn with_patterns(list: &[&str], style: Style) -> Arc<Redactor> {
+    let patterns = Patterns::new(crate::builtin::rules(), crate::Confidence::Medium);
+    Arc::new(Redactor::new(values(list), style).with_patterns(patterns))
+}
+
+#[test]
+fn names_rules_and_values_together_however_the_text_is_cut() {
+    let redactor = with_patterns(&["not-a-real-secret"], Style::Name);
+    let token = format!("glpat-{}", "n0tArealTokenAtAll12");
+    let text = format!(
+        "start\nuser=ann password=hunter2 host=db\nkey not-a-real-secret\nGET /?token=abcdef123456&x=1\n\
+         {{\"secret\": \"not-a-real-secret\", \"n\": 1}}\ntail {token}"
+    );
+    let expected = "start\nuser=ann password=[password] host=db\nkey [V0]\nGET /?token=[token]&x=1\n\
+         {\"secret\": \"[V0]\", \"n\": 1}\ntail ";
+    let whole = redacted(&redactor, [text.as_bytes()]);
+    let shown = String::from_utf8(whole.clone()).unwrap();
+    assert!(shown.starts_with(expected), "{shown}");
+    assert!(!shown.contains("glpat-"), "{shown}");
+    check(&redactor, text.as_bytes(), &whole);
+    // What was redacted stays as it is.
+    check(&redactor, &whole, &whole);
+}
+
+#[test]
+fn private_keys_of_several_lines() {
+    let redactor = with_patterns(&[], Style::Mask);
+    let text = "a\n-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIBOgIBAAJBAKj34GkxFhD90vcNLYLInFEX\nKfFL\n\
+        -----END RSA PRIVATE KEY-----\nb\n-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n";
+    let expected = "a\n-----BEGIN RSA PRIVATE KEY-----\n***\n\n***\n***\n-----END RSA PRIVATE KEY-----\nb\n\
+        -----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n";
+    check(&redactor, text.as_bytes(), expected.as_bytes());
+    // One that does not end ends with the first line that is none of a key.
+    check(
+        &redactor,
+        b"-----BEGIN PRIVATE KEY-----\nMIIB\nnot a key\n",
+        b"-----BEGIN PRIVATE KEY-----\n***\nnot a key\n",
+    );
+}
+
+#[test]
+fn a_line_that_is_awaited_is_shown_and_still_looked_at() {
+    let mut stream = Stream::new(with_patterns(&[], Style::Mask));
+    let mut shown = Vec::new();
+    stream.push(b"one\nPassword: ", &mut shown);
+    assert_eq!((shown.as_slice(), stream.held_from()), (b"one\n".as_slice(), Some(4)));
+    stream.flush(&mut shown);
+    assert_eq!((shown.as_slice(), stream.held_from()), (b"one\nPassword: ".as_slice(), None));
+    stream.push(b"hunter2\n", &mut shown);
+    assert_eq!(shown, b"one\nPassword: ***\n");
+    shown.clear();
+    stream.push(b"password=hun", &mut shown);
+    stream.flush(&mut shown);
+    stream.push(b"ter2 next", &mut shown);
+    stream.flush(&mut shown);
+    stream.push(b" word\n", &mut shown);
+    assert_eq!(shown, b"password=*** next word\n");
+}
+
+#[test]
+fn a_line_without_end_is_not_kept() {
+    for filler in [
+        "x",
+        "x y",
+        "password=",
+        "token=",
+        "token=abc123 ",
+        "PWD=/",
+        "://a",
+        "cookie:a=b;",
+        "-----BEGIN PRIVATE KEY-----",
+    ] {
+        let redactor = with_patterns(&["not-a-real-secret"], Style::Mask);
+        let mut stream = Stream::new(redactor);
+        let mut shown = Vec::new();
+        let block = filler.repeat(1000);
+        for _ in 0..8 {
+            stream.push(block.as_bytes(), &mut shown);
+            stream.push(b" not-a-real-secret ", &mut shown);
+            assert!(stream.text.len() <= 160 << 10, "{filler}: {}", stream.text.len());
+        }
+        stream.finish(&mut shown);
+        assert!(!String::from_utf8_lossy(&shown).contains("a-real"), "{filler}");
+    }
+}
+
+fn with_json(list: &[&str], json: Json) -> Arc<Redactor> {
+    let patterns = Patterns::new(crate::builtin::rules(), crate::Confidence::Medium);
+    Arc::new(Redactor::new(values(list), Style::Mask).with_patterns(patterns).with_json(json))
+}
+
+fn check_json(list: &[&str], text: &str, expected: &str) {
+    check(&with_json(list, Json::Detected), text.as_bytes(), expected.as_bytes());
+    for line in expected.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}
+
+#[test]
+fn json_stays_json() {
+    check_json(&["87654329"], r#"{"pin": 87654329, "x": "a 87654329"}"#, r#"{"pin": "***", "x": "a ***"}"#);
+    check_json(&["87654329"], "[87654329,-87654329.5,true]\n", "[\"***\",\"***\",true]\n");
+    check_json(&["a\"b\\c-d-e"], r#"{"k":"x a\"b\\c-d-e y"}"#, r#"{"k":"x *** y"}"#);
+    // Escapes that nobody would expect.
+    check_json(&["not-a-real-secret"], r#"{"k":"n\u006ft-a-real-secre\u0074"}"#, r#"{"k":"***"}"#);
+    // A value that is JSON itself.
+    let document = r#"{"type":"account","key":"abc","n":[1,2]}"#;
+    check_json(
+        &[document],
+        &format!("{{\"a\":{document},\"b\":1}}"),
+        r#"{"a":{"***":"***","***":"***","***":["***","***"]},"b":1}"#,
+    );
+    // One that ends in the middle of an escape.
+    check_json(
+        &["secret-ends-in\\"],
+        r#"{"k":"secret-ends-in\\n","l":"secret-ends-in\n"}"#,
+        r#"{"k":"***n","l":"***"}"#,
+    );
+    check_json(
+        &[],
+        r#"{"password": 123456, "token": null, "secret": "hunter2x"}"#,
+        r#"{"password": "***", "token": null, "secret": "***"}"#,
+    );
+}
+
+#[test]
+fn text_is_no_json_unless_it_is_said_to_be() {
+    check(
+        &with_json(&["87654329"], Json::Detected),
+        b"87654329\n{not json 87654329}\n",
+        b"***\n{not json ***}\n",
+    );
+    check(
+        &with_json(&["87654329"], Json::Always),
+        b"{\n  \"pin\":\n  87654329\n}\n",
+        b"{\n  \"pin\":\n  \"***\"\n}\n",
+    );
+    check(&with_json(&["87654329"], Json::Never), b"{\"pin\": 87654329}\n", b"{\"pin\": ***}\n");
+}
+
+#[test]
+fn json_on_one_line_without_end_stays_json() {
+    let redactor = with_json(&["87654329", "not-a-real-secret"], Json::Detected);
+    let mut text = "[".to_owned();
+    for number in 0..2000 {
+        text += &format!("{{\"n\":{number},\"a\":87654329,\"b\":\"x not-a-real-secret \\\\\"}},");
+    }
+    text += &format!("\"{}\"]", "y\\n".repeat(40_000));
+    for size in [1000, 70_001] {
+        let mut stream = Stream::new(Arc::clone(&redactor));
+        let mut shown = Vec::new();
+        for (number, chunk) in text.as_bytes().chunks(size).enumerate() {
+            stream.push(chunk, &mut shown);
+            if number % 7 == 3 {
+                stream.flush(&mut shown);
+            }
+        }
+        stream.finish(&mut shown);
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(!shown.contains("a-real") && !shown.contains("87654329"), "{size}");
+        serde_json::from_str::<serde_json::Value>(&shown).unwrap_or_else(|error| {
+            panic!("{size}: {error}: {}", &shown[error.column().saturating_sub(150)..][..200])
+        });
+    }
+}

@@ -1,10 +1,12 @@
 //! What a detector reads from outside: rules, regular expressions, filters, and texts that are encoded.
 
 use super::Target;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use strongroom_detect::config::{self, Reading, Wanted};
 use strongroom_detect::filter::{Filter, Subject};
+use strongroom_detect::redact::{Json, Patterns, Redactor, Stream, Style, Values};
 use strongroom_detect::{Detector, Fragment, Options, Pattern, Scratch};
+use strongroom_secret::SecretBytes;
 
 pub const TARGETS: &[Target] = &[
     Target {
@@ -38,6 +40,15 @@ pub const TARGETS: &[Target] = &[
             "key_abcd1234\r\nkey_efgh5678 # gitleaks:allow\n\u{e9}KEY_zzzz9999",
         ],
         run: decoders,
+    },
+    Target {
+        name: "redact",
+        examples: &[
+            "hunter2 not-a-real-secret\nuser=ann password=swordfish1 token: abcdef123456 hunter2\n{\"k\": \"not-a-real-secret\", \"n\": 12345678}\n",
+            "12345678 a\\b\"c-d\n{\"pin\": 12345678, \"x\": [true, \"a\\\\b\\\"c-d\", -1e5], \"password\": 99}",
+            "x-y-z-1\n-----BEGIN RSA PRIVATE KEY-----\nMIIBOgIBAAJBAKj34GkxFhD9\n-----END RSA PRIVATE KEY-----\npostgres://a:b@c/d Authorization: Basic YTpi cookie: a=bcdefgh1; b",
+        ],
+        run: redact,
     },
 ];
 
@@ -100,6 +111,61 @@ pub fn decoders(bytes: &[u8]) {
     for detector in detectors {
         look(detector, bytes);
     }
+}
+
+/// The first line is values, the rest is a text with them. However it is cut, the same comes out, and no value does; a line of JSON
+/// stays one.
+pub fn redact(bytes: &[u8]) {
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let (list, text) = bytes.split_at(end);
+    let mut values = Values::all();
+    let mut taken = Vec::new();
+    for value in list.split(|byte| *byte == b' ').take(4) {
+        if values.add("V", &SecretBytes::new(value.to_vec())).is_ok() {
+            taken.push(value.trim_ascii());
+        }
+    }
+    let known = Arc::new(Redactor::new(values, Style::Mask));
+    assert!(
+        taken
+            .iter()
+            .all(|value| !format!("{known:?}").as_bytes().windows(value.len()).any(|part| part == *value))
+    );
+    let whole = redacted(&known, text, text.len().max(1));
+    for size in [1, 2, 7, 64] {
+        assert!(redacted(&known, text, size) == whole, "in pieces of {size}");
+    }
+    for value in taken.iter().filter(|value| !value.contains(&b'*')) {
+        assert!(!whole.windows(value.len()).any(|part| part == *value));
+    }
+    static PATTERNS: OnceLock<[Arc<Redactor>; 2]> = OnceLock::new();
+    let redactors = PATTERNS.get_or_init(|| {
+        [Json::Detected, Json::Always].map(|json| {
+            let mut values = Values::all();
+            for value in ["hunter2", "12345678", "a\\b\"c-d"] {
+                values.add("V", &SecretBytes::new(value.as_bytes().to_vec())).unwrap();
+            }
+            let redactor = Redactor::new(values, Style::Name).with_patterns(Patterns::of_names());
+            Arc::new(redactor.with_json(json))
+        })
+    });
+    for redactor in redactors {
+        let whole = redacted(redactor, text, text.len().max(1));
+        redacted(redactor, text, 3);
+        let line = text.trim_ascii();
+        let is_json = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).is_ok();
+        if matches!(line.first(), Some(b'{' | b'[')) && !line.contains(&b'\n') && is_json(line) {
+            assert!(is_json(&whole), "{}", String::from_utf8_lossy(&whole));
+        }
+    }
+}
+
+fn redacted(redactor: &Arc<Redactor>, text: &[u8], size: usize) -> Vec<u8> {
+    let mut stream = Stream::new(Arc::clone(redactor));
+    let mut shown = Vec::new();
+    text.chunks(size).for_each(|chunk| stream.push(chunk, &mut shown));
+    stream.finish(&mut shown);
+    shown
 }
 
 /// What is found stands where it is said to, whole or by what changed.

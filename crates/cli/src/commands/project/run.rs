@@ -20,6 +20,7 @@ use strongroom_project::manifest::{Delivery, suggestion};
 use strongroom_project::provider::Setting;
 use strongroom_project::resolve::{Resolution, Selection};
 use strongroom_secret::parse_duration;
+use supervise::What;
 
 #[derive(Args)]
 #[command(next_help_heading = "With the project's manifest")]
@@ -30,9 +31,12 @@ pub struct ProjectRunArgs {
     /// How secrets with as = "file" are given: in memory, or as files that go with the program
     #[arg(long, value_enum, default_value = "memory", conflicts_with = "from")]
     files: FileKind,
-    /// Take secret values out of what the program prints, in any encoding
-    #[arg(long, conflicts_with = "from")]
-    redact: bool,
+    /// Take secret values out of what the program prints, in any encoding; with =patterns, whatever looks like a secret too
+    #[arg(
+        long, value_enum, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "values",
+        conflicts_with = "from"
+    )]
+    redact: Option<What>,
     /// Start the program again when values change
     #[arg(long, conflicts_with = "from")]
     watch: bool,
@@ -85,7 +89,7 @@ pub struct Plan<'a> {
     pub inherit: Inherit,
     pub scope: Option<&'a str>,
     pub files: FileKind,
-    pub redact: bool,
+    pub redact: Option<What>,
     pub watch: bool,
     pub on_change: OnChange,
     pub ask_every: Duration,
@@ -106,7 +110,7 @@ impl Plan<'_> {
 
     /// Whether something is left to do while the program runs.
     fn stays(&self) -> bool {
-        self.redact || self.watch || self.files == FileKind::Temporary
+        self.redact.is_some() || self.watch || self.files == FileKind::Temporary
     }
 }
 

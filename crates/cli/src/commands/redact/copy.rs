@@ -83,6 +83,11 @@ pub fn copy(stream: &mut Stream, input: &mut Input, output: &mut impl Write) -> 
         if read == Some(0) {
             return output.flush();
         }
+        if read.is_none() {
+            // What is held even so waits for what follows it.
+            held = None;
+            continue;
+        }
         let deadline = |from| held.filter(|(known, _)| *known == from).map(|(_, deadline)| deadline);
         held = stream.held_from().map(|from| (from, deadline(from).unwrap_or_else(|| now() + HELD_MAX)));
     }

@@ -4,6 +4,8 @@ mod copy;
 mod sources;
 mod summary;
 
+use crate::commands::scan::arguments::{RuleArgs, confidences};
+use crate::commands::scan::rules;
 use crate::context::Context;
 use crate::failure::{Failure, Kind};
 use crate::system::SystemEntropy;
@@ -16,7 +18,8 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use strongroom_detect::redact::{HashKey, Redactor, Stream, Style};
+use strongroom_detect::Confidence;
+use strongroom_detect::redact::{HashKey, Json, Patterns, Redactor, Stream, Style};
 use strongroom_project::files::{self, Links, Rewriting};
 use strongroom_secret::SecretBytes;
 use summary::Summary;
@@ -37,6 +40,11 @@ pub struct RedactArgs {
     in_place: bool,
     #[command(flatten)]
     values: ValueArgs,
+    #[command(flatten)]
+    patterns: PatternArgs,
+    /// What the text is: lines that are JSON stay JSON, a number that is replaced becomes a string
+    #[arg(long = "as", value_enum, default_value = "auto")]
+    text: TextKind,
     /// What is written instead of a value
     #[arg(long, value_enum, default_value = "mask")]
     style: StyleName,
@@ -47,6 +55,30 @@ pub struct RedactArgs {
     /// Say on standard error how often what was replaced; with --json as JSON
     #[arg(long)]
     summary: bool,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "What the text itself shows to be a secret")]
+struct PatternArgs {
+    /// Take known values out alone: no rules, no names such as password= and Authorization:
+    #[arg(long)]
+    no_patterns: bool,
+    /// More rules, in the format of `scan`
+    #[arg(long, value_name = "FILE", conflicts_with = "no_patterns")]
+    rules: Vec<PathBuf>,
+    /// Only what rules find that is at least this likely [default: medium]
+    #[arg(long, value_name = "LEVEL", value_parser = confidences(), conflicts_with = "no_patterns")]
+    confidence: Option<Confidence>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TextKind {
+    /// Lines that begin with { or [ and are JSON are kept so
+    Auto,
+    /// All of it is JSON: documents on many lines too
+    Json,
+    /// None of it is JSON
+    Text,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,7 +97,7 @@ const KEY_BYTES_MAX: u64 = 1 << 16;
 pub fn run(context: &Context, args: &RedactArgs) -> Result<ExitCode, Failure> {
     let style = style(args)?;
     let values = sources::values(context, &args.values, &args.files)?;
-    let redactor = Arc::new(Redactor::new(values, style));
+    let redactor = Arc::new(with_patterns(context, args, Redactor::new(values, style))?);
     let mut summary = Summary::default();
     if args.files.is_empty() {
         to_output(&redactor, Path::new("-"), &mut summary)?;
@@ -80,6 +112,26 @@ pub fn run(context: &Context, args: &RedactArgs) -> Result<ExitCode, Failure> {
         summary.tell(context, redactor.value_count());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn with_patterns(context: &Context, args: &RedactArgs, redactor: Redactor) -> Result<Redactor, Failure> {
+    let redactor = match args.text {
+        TextKind::Text => redactor,
+        TextKind::Auto => redactor.with_json(Json::Detected),
+        TextKind::Json => redactor.with_json(Json::Always),
+    };
+    if args.patterns.no_patterns {
+        if redactor.value_count() == 0 {
+            return Err(Failure::usage("there are no values to take out, and --no-patterns")
+                .hint("--values FILE, --from PATH, or a project with a strongroom.toml"));
+        }
+        return Ok(redactor);
+    }
+    let wanted = RuleArgs { rules: args.patterns.rules.clone(), ..RuleArgs::default() };
+    let found = rules::load(&wanted, None)?;
+    found.tell(context);
+    let confidence = args.patterns.confidence.unwrap_or(Confidence::Medium);
+    Ok(redactor.with_patterns(Patterns::new(found.rules, confidence)))
 }
 
 fn style(args: &RedactArgs) -> Result<Style, Failure> {

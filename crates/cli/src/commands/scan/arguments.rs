@@ -257,7 +257,7 @@ pub const FORMATS: [&str; 12] = [
     "raw",
 ];
 
-fn confidences() -> impl TypedValueParser<Value = Confidence> {
+pub fn confidences() -> impl TypedValueParser<Value = Confidence> {
     let names = Confidence::ALL.map(Confidence::name);
     PossibleValuesParser::new(names).map(|name| Confidence::named(&name).unwrap_or(Confidence::Low))
 }

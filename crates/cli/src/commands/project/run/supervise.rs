@@ -14,6 +14,7 @@ use crate::commands::project::Session;
 use crate::commands::run::{not_started, prepared};
 use crate::failure::Failure;
 use output::Output;
+pub use output::What;
 use rustix::process::Signal as Number;
 use signals::Forwarding;
 use std::collections::BTreeSet;
@@ -103,7 +104,12 @@ impl<'a> Supervisor<'a> {
             let mut child = self.start(&injected)?;
             let mut files = injected.into_files();
             let mut left_out = std::mem::take(&mut self.left_out);
-            let (mut output, notes) = Output::of(&mut child, &self.secret_values(), &mut left_out);
+            let (mut output, notes) = Output::of(
+                &mut child,
+                self.plan.redact.unwrap_or(What::Values),
+                &self.secret_values(),
+                &mut left_out,
+            );
             self.left_out = left_out;
             notes.iter().for_each(|note| self.session.note(note));
             self.forwarding.aim(&child);
@@ -152,7 +158,7 @@ impl<'a> Supervisor<'a> {
     fn start(&self, injected: &Injected<'_>) -> Result<Child, Failure> {
         let command = prepared(self.plan.words, self.plan.inherit, &injected.withheld, injected.variables())?;
         let mut command = Command::from(command);
-        if self.plan.redact {
+        if self.plan.redact.is_some() {
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
         command.spawn().map_err(|error| not_started(self.plan.words, &error))

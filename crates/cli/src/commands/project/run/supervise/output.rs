@@ -1,9 +1,11 @@
 //! What the program prints, on its way through the redactor.
 
+use clap::ValueEnum;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use strongroom_detect::redact::{HELD_MAX, Redactor, Stream, Style, Values};
+use strongroom_detect::redact::{HELD_MAX, Json, Patterns, Redactor, Stream, Style, Values};
+use strongroom_detect::{Confidence, builtin};
 use strongroom_secret::SecretBytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::Child;
@@ -18,6 +20,16 @@ pub struct Output {
     pipes: Vec<Pipe>,
     /// All that is taken out: a value that was replaced is still one.
     values: Vec<(String, SecretBytes)>,
+    what: What,
+}
+
+/// What is taken out of what a program prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// The values that it was given
+    Values,
+    /// And whatever else looks like a secret or is called one
+    Patterns,
 }
 
 struct Pipe {
@@ -29,10 +41,11 @@ impl Output {
     /// With what is to be said of values that cannot be taken out.
     pub fn of(
         child: &mut Child,
+        what: What,
         values: &[(&str, &SecretBytes)],
         told: &mut BTreeSet<String>,
     ) -> (Self, Vec<String>) {
-        let mut output = Self { pipes: Vec::new(), values: Vec::new() };
+        let mut output = Self { pipes: Vec::new(), values: Vec::new(), what };
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         if stdout.is_none() && stderr.is_none() {
             return (output, Vec::new());
@@ -75,7 +88,15 @@ impl Output {
                 notes.push(format!("{name} is not taken out of the output: {reason}"));
             }
         }
-        (Arc::new(Redactor::new(all, Style::Mask)), notes)
+        let redactor = Redactor::new(all, Style::Mask);
+        let redactor = match self.what {
+            What::Values => redactor,
+            What::Patterns => {
+                let patterns = Patterns::new(builtin::rules(), Confidence::Medium);
+                redactor.with_patterns(patterns).with_json(Json::Detected)
+            }
+        };
+        (Arc::new(redactor), notes)
     }
 
     /// A grandchild may hold the pipe open for ever: it is waited for a moment only.
@@ -119,7 +140,9 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
             }
             let before = held;
             let until = |from| before.filter(|(known, _)| *known == from).map(|(_, until)| until);
-            stream.held_from().map(|from| (from, until(from).unwrap_or_else(|| Instant::now() + HELD_MAX)))
+            // What is held even when it was flushed waits for what follows it.
+            let held_from = stream.held_from().filter(|_| length.is_ok());
+            held_from.map(|from| (from, until(from).unwrap_or_else(|| Instant::now() + HELD_MAX)))
         };
         if to.write_all(&shown).await.is_err() || to.flush().await.is_err() || length == Ok(0) {
             return;

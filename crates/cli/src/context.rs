@@ -58,6 +58,14 @@ impl Context {
         Ok(Client::new(config)?)
     }
 
+    /// The same, for the server at an address.
+    pub fn client_at(&self, address: &str) -> Result<Client, Failure> {
+        let mut config = self.client_config()?;
+        config.address = Address::parse(address)?;
+        config.token = self.token()?;
+        Ok(Client::new(config)?)
+    }
+
     /// A client in nobody's name.
     pub fn client_without_token(&self) -> Result<Client, Failure> {
         Ok(Client::new(self.client_config()?)?)

@@ -413,8 +413,9 @@ fn known_values_are_found_by_name() {
     let found = repository.run_with(&["scan", "stdin", "--known", "index.json"], input.as_bytes());
     assert_eq!(found.status.code(), Some(7), "{}", stderr(&found));
     assert!(stdout(&found).contains("DB_PASSWORD") && !stdout(&found).contains(value), "{}", stdout(&found));
-    let server = repository.run_with(&["scan", "stdin", "--known", "https://vault.example.com"], b"");
-    assert!(stderr(&server).contains("does not offer fingerprints yet"), "{}", stderr(&server));
+    let server =
+        repository.run_with(&["--offline", "scan", "stdin", "--known", "https://vault.example.com"], b"");
+    assert!(stderr(&server).contains("--offline forbids asking it"), "{}", stderr(&server));
 }
 
 #[test]

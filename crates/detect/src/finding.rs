@@ -64,8 +64,25 @@ pub struct Finding {
     pub tags: Vec<String>,
     /// What was read from the secret's structure and is no secret itself: `aws-account:…`.
     pub notes: Vec<String>,
+    /// Of a value that is known: which.
+    pub known: Option<Box<KnownValue>>,
     /// What the rule's `required` rules found nearby.
     pub required: Vec<RequiredFinding>,
+}
+
+/// A known value that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownValue {
+    /// Its fingerprint's tag in hex: the server that made the index knows it by that.
+    pub tag: String,
+    /// `whole`, `line`, …
+    pub form: &'static str,
+    /// The address of the server that knows what it is.
+    pub server: Option<String>,
+    /// Met with a part of the tag: the server has to confirm it.
+    pub is_cut: bool,
+    /// What the server says of it: the answer of `sys/fingerprints/resolve`.
+    pub resolved: Option<serde_json::Value>,
 }
 
 /// A part of a finding of several rules.

@@ -22,7 +22,7 @@ pub mod structure;
 mod window;
 
 pub use detector::{Detector, InlineIgnores, Mode, Options, Scratch};
-pub use finding::{Confidence, Finding, Place, RequiredFinding};
+pub use finding::{Confidence, Finding, KnownValue, Place, RequiredFinding};
 pub use fragment::{Fragment, PATH_UNKNOWN};
 pub use pattern::Pattern;
 pub use rule::{Allowlist, Rule, RuleSet, Severity};

@@ -134,6 +134,7 @@ impl<'a> Judge<'a, '_> {
             decoded_from: origin.kinds.names().collect(),
             tags: self.tags(rule, origin.kinds),
             notes,
+            known: None,
             required: Vec::new(),
         })
     }
@@ -256,6 +257,7 @@ pub(super) fn of_path(index: usize, rule: &Rule, path: &str) -> Finding {
         decoded_from: Vec::new(),
         tags: rule.tags.clone(),
         notes: Vec::new(),
+        known: None,
         required: Vec::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! An index as a file: one JSON document with a version. It holds the scan key: keep it as a secret all the same, for it says
 //! which values are in use.
 
-use super::{Entry, Form, Index, KnownSecret, ScanKey};
+use super::{Entry, Form, Index, KnownSecret, ScanKey, ServerIndex};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use strongroom_fingerprint::{Fingerprint, Head, TAG_BYTES, Tag};
@@ -86,12 +86,10 @@ impl Index {
         if bytes.len() as u64 > BYTES_MAX {
             return Err(FileError::TooLarge);
         }
-        let syntax =
-            |error: serde_json::Error| FileError::Syntax { line: error.line(), column: error.column() };
-        let envelope: Envelope = serde_json::from_slice(bytes).map_err(syntax)?;
-        if envelope.strongroom_fingerprints != VERSION {
-            return Err(FileError::Version(envelope.strongroom_fingerprints));
+        if version(bytes)? == super::server::VERSION {
+            return ServerIndex::from_bytes(bytes)?.to_index();
         }
+        check_version(bytes, VERSION)?;
         let stored: Stored = serde_json::from_slice(bytes).map_err(syntax)?;
         if stored.entries.len() > ENTRIES_MAX || stored.secrets.len() > SECRETS_MAX {
             return Err(FileError::TooMany);
@@ -104,7 +102,27 @@ impl Index {
             entry.read(secrets.len()).map_err(|problem| FileError::Entry(number + 1, problem))
         });
         let entries = entries.collect::<Result<_, _>>()?;
-        Ok(Self { key, tag_bytes: TAG_BYTES, secrets, entries })
+        Ok(Self { key, tag_bytes: TAG_BYTES, secrets, entries, server: None })
+    }
+}
+
+fn syntax(error: serde_json::Error) -> FileError {
+    FileError::Syntax { line: error.line(), column: error.column() }
+}
+
+fn version(bytes: &[u8]) -> Result<u32, FileError> {
+    let envelope: Envelope = serde_json::from_slice(bytes).map_err(syntax)?;
+    Ok(envelope.strongroom_fingerprints)
+}
+
+/// Refuses what is too large, or of another version.
+pub(super) fn check_version(bytes: &[u8], wanted: u32) -> Result<(), FileError> {
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(FileError::TooLarge);
+    }
+    match version(bytes)? {
+        version if version == wanted => Ok(()),
+        other => Err(FileError::Version(other)),
     }
 }
 

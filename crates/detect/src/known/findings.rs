@@ -1,7 +1,7 @@
 //! Hits as findings, beside those of rules.
 
 use super::{Form, Hit, Matcher};
-use crate::{Confidence, Finding, Fragment, Place, Rule, RuleSet, Severity};
+use crate::{Confidence, Finding, Fragment, KnownValue, Place, Rule, RuleSet, Severity};
 use std::ops::Range;
 use std::sync::Arc;
 use strongroom_secret::SecretBytes;
@@ -69,6 +69,13 @@ fn finding(matcher: &Matcher, fragment: &Fragment<'_>, rule: usize, hit: &Hit) -
         decoded_from: hit.decoded_from.clone(),
         tags: vec!["known".to_owned()],
         notes: vec![format!("{}{version}{part} ({}, {})", secret.name, secret.origin, secret.id)],
+        known: Some(Box::new(KnownValue {
+            tag: data_encoding::HEXLOWER.encode(&hit.tag),
+            form: hit.form.word(),
+            server: matcher.server().map(str::to_owned),
+            is_cut: matcher.is_cut(),
+            resolved: None,
+        })),
         required: Vec::new(),
     })
 }

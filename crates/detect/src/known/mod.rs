@@ -7,14 +7,16 @@ mod file;
 pub(crate) mod findings;
 mod layers;
 mod search;
+mod server;
 
 pub use file::{BYTES_MAX, FileError};
 pub use findings::RULE_ID;
 pub use search::{Hit, Matcher};
-pub use strongroom_fingerprint::{BITS_MIN, Form, LeftOut, ScanKey, VALUE_BYTES_MAX};
+pub use server::ServerIndex;
+pub use strongroom_fingerprint::{BITS_MIN, Form, LeftOut, ScanKey, TAG_BYTES, VALUE_BYTES_MAX};
 
 use data_encoding::HEXLOWER;
-use strongroom_fingerprint::{Fingerprint, TAG_BYTES, fingerprints, fingerprints_of_any};
+use strongroom_fingerprint::{Fingerprint, fingerprints, fingerprints_of_any};
 use strongroom_secret::{Entropy, SecretBytes};
 
 /// A shorter value is met by chance, and is not searched for.
@@ -27,6 +29,8 @@ pub struct Index {
     tag_bytes: usize,
     secrets: Vec<KnownSecret>,
     entries: Vec<Entry>,
+    /// The address of the server that knows what hits are; None for an index that names them itself.
+    server: Option<String>,
 }
 
 /// What a hit names. Never the value.
@@ -64,7 +68,8 @@ enum Weak {
 
 impl Builder {
     pub fn new(key: ScanKey) -> Self {
-        let index = Index { key, tag_bytes: TAG_BYTES, secrets: Vec::new(), entries: Vec::new() };
+        let index =
+            Index { key, tag_bytes: TAG_BYTES, secrets: Vec::new(), entries: Vec::new(), server: None };
         Self { index, weak: Weak::LeftOut }
     }
 

@@ -76,6 +76,16 @@ impl Matcher {
         &self.index.secrets
     }
 
+    /// The address of the server that knows what hits are; None where the index names them.
+    pub fn server(&self) -> Option<&str> {
+        self.index.server.as_deref()
+    }
+
+    /// Whether a hit could be met by chance: then the server has to confirm it.
+    pub fn is_cut(&self) -> bool {
+        self.index.tag_bytes < strongroom_fingerprint::TAG_BYTES
+    }
+
     /// All values of the index in a text, in the order of the text. A value counts where no letter or digit touches it.
     pub fn search(&self, text: &[u8]) -> Vec<Hit> {
         if self.index.entries.is_empty() {

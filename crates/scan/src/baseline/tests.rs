@@ -30,6 +30,7 @@ fn found(path: &str, line: u64, secret: &str) -> Located {
         decoded_from: Vec::new(),
         tags: Vec::new(),
         notes: Vec::new(),
+        known: None,
         required: Vec::new(),
     };
     Located::outside_git(finding, path.to_owned(), Origin::File)

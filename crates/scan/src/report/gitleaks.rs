@@ -305,5 +305,10 @@ fn sarif_result(tool: Tool<'_>, record: &Record<'_>, text: &mut String) {
     }
     text.push_str("\n     },\n     \"properties\": {\n      \"tags\": ");
     Value::List(&located.finding.tags).write(text, "      ", " ");
+    // gitleaks has no such finding: what is told of it is ours.
+    if let Some(known) = super::native::known(&located.finding) {
+        text.push_str(",\n      \"known\": ");
+        text.push_str(&serde_json::to_string(&known).unwrap_or_default());
+    }
     text.push_str("\n     }\n    }");
 }

@@ -6,6 +6,7 @@ use super::{Record, Redaction, Report, Summary};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use strongroom_detect::Finding;
 
 #[derive(Serialize)]
 pub(super) struct FindingJson<'a> {
@@ -33,6 +34,8 @@ pub(super) struct FindingJson<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     notes: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
+    known: Option<KnownJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<CommitJson<'a>>,
     #[serde(skip_serializing_if = "str::is_empty")]
     object: &'a str,
@@ -45,6 +48,18 @@ pub(super) struct FindingJson<'a> {
     remediation: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     references: &'a [String],
+}
+
+/// A value of the store.
+#[derive(Serialize)]
+pub(super) struct KnownJson<'a> {
+    tag: &'a str,
+    form: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<&'a str>,
+    /// What the server says of it.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    resolved: Option<&'a serde_json::Value>,
 }
 
 #[derive(Serialize)]
@@ -108,6 +123,7 @@ pub(super) fn finding<'a>(record: &'a Record<'_>, redaction: Redaction) -> Findi
         decoded_from: &found.decoded_from,
         tags: &found.tags,
         notes: &found.notes,
+        known: known(found),
         commit: located.commit.as_deref().map(|commit| CommitJson {
             id: &commit.id,
             author: &commit.author,
@@ -122,6 +138,15 @@ pub(super) fn finding<'a>(record: &'a Record<'_>, redaction: Redaction) -> Findi
         remediation: record.rule.map_or("", |rule| &rule.remediation),
         references: record.rule.map_or(&[], |rule| &rule.references),
     }
+}
+
+pub(super) fn known(found: &Finding) -> Option<KnownJson<'_>> {
+    found.known.as_deref().map(|known| KnownJson {
+        tag: &known.tag,
+        form: known.form,
+        server: known.server.as_deref(),
+        resolved: known.resolved.as_ref(),
+    })
 }
 
 pub(super) fn json_lines(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {

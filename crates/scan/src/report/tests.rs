@@ -20,6 +20,7 @@ fn finding(secret: &str, matched: &str, line: u64) -> Finding {
         decoded_from: Vec::new(),
         tags: Vec::new(),
         notes: Vec::new(),
+        known: None,
         required: Vec::new(),
     }
 }

@@ -29,6 +29,9 @@ pub enum GuardCommand {
     Receive(ReceiveArgs),
 }
 
+/// In git's configuration: whose values hooks look for.
+const KNOWN: &str = "strongroom.known";
+
 /// Where to. Without any of these: hooks of git.
 #[derive(Args)]
 pub struct InstallArgs {
@@ -47,6 +50,9 @@ pub struct InstallArgs {
     /// A job of GitLab CI
     #[arg(long)]
     gitlab: bool,
+    /// Hooks stop a commit that holds a value of the store at this address; without one, of the server that is configured
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "server")]
+    known: Option<String>,
     /// Only these hooks
     #[arg(long = "hook", value_enum, value_delimiter = ',', value_name = "NAME")]
     hooks: Vec<Hook>,
@@ -128,6 +134,10 @@ fn install(context: &Context, args: &InstallArgs) -> Result<ExitCode, Failure> {
     } else if args.wants_git_hooks() {
         hooks::install(args.hooks(), &say)?;
     }
+    if let Some(known) = &args.known {
+        git(&["config", "--local", KNOWN, known])?;
+        say(&format!("git config {KNOWN} = {known}: hooks look for the values of this store"));
+    }
     if args.pre_commit {
         jobs::install_pre_commit(&top, &say)?;
     }
@@ -148,6 +158,10 @@ fn uninstall(context: &Context, args: &InstallArgs) -> Result<ExitCode, Failure>
     } else if args.wants_git_hooks() {
         hooks::uninstall(args.hooks(), &say)?;
     }
+    // It fails where there is none.
+    if git(&["config", "--local", "--unset-all", KNOWN]).is_ok() {
+        say(&format!("git config {KNOWN} is gone"));
+    }
     if args.pre_commit {
         jobs::uninstall_pre_commit(&top, &say)?;
     }
@@ -164,6 +178,11 @@ fn note(context: &Context, text: &str) {
     if !context.project().quiet {
         context.output.note(text);
     }
+}
+
+/// Whose values this repository's hooks look for.
+fn known() -> Vec<String> {
+    git(&["config", "--get", KNOWN]).into_iter().filter(|known| !known.is_empty()).collect()
 }
 
 /// The folder of the working tree.

@@ -197,9 +197,13 @@ pub struct RuleArgs {
 #[derive(Args, Default)]
 #[command(next_help_heading = "Known values and findings")]
 pub struct KnownArgs {
-    /// Find these values exactly, in any encoding: a file of `scan fingerprints export`
-    #[arg(long, value_name = "FILE|ADDRESS")]
+    /// Find these values exactly, in any encoding: those of a server at an address, those of a file of `scan fingerprints`;
+    /// without a value, those of the server that is configured
+    #[arg(long, value_name = "FILE|ADDRESS", num_args = 0..=1, default_missing_value = "server")]
     pub known: Vec<String>,
+    /// A server that does not answer is no failure: the scan goes on with what is known of it
+    #[arg(skip)]
+    pub lenient: bool,
     /// Findings to put up with: a baseline of ours, a report of gitleaks, .gitleaksignore, .secrets.baseline, .gitallowed
     #[arg(long, value_name = "FILE")]
     pub baseline: Vec<PathBuf>,
@@ -325,8 +329,20 @@ pub enum BaselineFrom {
 
 #[derive(Subcommand)]
 pub enum FingerprintsCommand {
+    /// Fingerprints of all values that a server keeps, to be passed to --known where it cannot be reached
+    Fetch(FetchArgs),
     /// Fingerprints of the values of this project in its environment (-E), to be passed to --known
     Export(FingerprintsArgs),
+}
+
+#[derive(Args)]
+pub struct FetchArgs {
+    /// The file to write; it is readable for you alone
+    #[arg(long, short, value_name = "FILE", default_value = "strongroom-fingerprints.json")]
+    pub output: PathBuf,
+    /// Bytes of each tag, 2 to 16: with 2 the file says too little to search for a value, and the server confirms what is found
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=16))]
+    pub tag_bytes: u8,
 }
 
 #[derive(Args)]

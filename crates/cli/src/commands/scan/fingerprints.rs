@@ -1,6 +1,6 @@
 //! `scan fingerprints export`: the values that a project really uses, as something a scan can look for and nobody can read.
 
-use super::arguments::{FingerprintsArgs, FingerprintsCommand};
+use super::arguments::{FetchArgs, FingerprintsArgs, FingerprintsCommand};
 use crate::commands::project::Session;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -13,7 +13,10 @@ use strongroom_project::manifest::Environment;
 use strongroom_project::resolve::{Depth, Selection, Source};
 
 pub fn run(context: &Context, command: &FingerprintsCommand) -> Result<ExitCode, Failure> {
-    let FingerprintsCommand::Export(args) = command;
+    let args = match command {
+        FingerprintsCommand::Export(args) => args,
+        FingerprintsCommand::Fetch(args) => return fetch(context, args),
+    };
     let session = Session::open(context)?;
     let environments: Vec<Environment> = match args.all_environments {
         true => session.manifest.environments.values().cloned().collect(),
@@ -25,6 +28,18 @@ pub fn run(context: &Context, command: &FingerprintsCommand) -> Result<ExitCode,
         export.take(&session, environment)?;
     }
     write(context, args, export)
+}
+
+fn fetch(context: &Context, args: &FetchArgs) -> Result<ExitCode, Failure> {
+    let client = context.client()?;
+    let index = super::known::fetched(&client, usize::from(args.tag_bytes))?;
+    change(&args.output, Links::Refuse, BYTES_MAX)?.replace(index.to_bytes().expose())?;
+    context.output.note(&format!(
+        "{}: fingerprints of what {} keeps; it holds the scan key: keep it out of the repository",
+        args.output.display(),
+        client.address()
+    ));
+    Ok(ExitCode::SUCCESS)
 }
 
 struct Export {

@@ -5,6 +5,7 @@ pub mod arguments;
 mod audit;
 mod baseline;
 mod fingerprints;
+mod known;
 mod liveness;
 pub mod progress;
 pub mod rules;

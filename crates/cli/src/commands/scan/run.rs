@@ -2,6 +2,7 @@
 //! down.
 
 use super::arguments::{CommonArgs, ReportArgs};
+use super::known::Store;
 use super::liveness;
 use super::progress::ProgressLine;
 use super::rules;
@@ -11,11 +12,9 @@ use crate::system::SystemClock;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
-use strongroom_detect::known::{BYTES_MAX, Index, Matcher};
 use strongroom_detect::{Confidence, Detector, InlineIgnores, Options, RuleSet};
 use strongroom_scan::baseline::Ignores;
 use strongroom_scan::report::{self, Colour, Exit, Format, Redaction, Report, Summary, Template, Tool};
@@ -101,7 +100,8 @@ pub fn collect(
     if args.rules.no_inline_ignores {
         options.inline_ignores = InlineIgnores::Disregarded;
     }
-    options.known = known(&args.known.known)?;
+    let mut store = Store::load(context, &args.known)?;
+    options.known = store.matchers.clone();
     let detector = Detector::new(loaded.rules, options);
     let progress = ProgressLine::new(&clock, !args.report.no_progress && !context.project().quiet);
     let show = |now| progress.show(now);
@@ -124,6 +124,7 @@ pub fn collect(
     };
     let statistics = source(&detector, watch, &mut take)?;
     drop(progress);
+    store.tell(context, &mut found);
     let unused = ignores.unused().into_iter().map(|unused| match unused.line {
         0 => format!("{}: {}", unused.file, unused.text),
         line => format!("{}:{line}: {}", unused.file, unused.text),
@@ -144,28 +145,6 @@ fn ignores(args: &CommonArgs, root: Option<&Path>, redaction: Redaction) -> Resu
         })?;
     }
     Ok(ignores)
-}
-
-/// The values to look for exactly, if any.
-fn known(places: &[String]) -> Result<Vec<Arc<Matcher>>, Failure> {
-    let mut matchers = Vec::new();
-    for place in places {
-        if place.starts_with("http://") || place.starts_with("https://") || place.starts_with("unix://") {
-            return Err(Failure::usage(format!("{place}: the server does not offer fingerprints yet")).hint(
-                "strongroom scan fingerprints export writes those of a project to a file: pass it with --known FILE",
-            ));
-        }
-        let path = PathBuf::from(place);
-        let bytes = strongroom_project::files::read(&path, BYTES_MAX).map_err(|error| {
-            Failure::usage(error.to_string()).doing(format!("reading fingerprints from {place}"))
-        })?;
-        let index = Index::from_bytes(bytes.expose()).map_err(|error| {
-            Failure::usage(format!("{place}: {error}"))
-                .hint("strongroom scan fingerprints export makes such files")
-        })?;
-        matchers.push(Arc::new(Matcher::new(index)));
-    }
-    Ok(matchers)
 }
 
 /// Everything that is said of a report on the command line, checked before anything is scanned.

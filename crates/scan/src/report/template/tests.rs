@@ -20,6 +20,7 @@ fn finding(line: u64) -> Located {
         decoded_from: Vec::new(),
         tags: vec!["one".to_owned(), "two".to_owned()],
         notes: Vec::new(),
+        known: None,
         required: Vec::new(),
     };
     Located::outside_git(finding, format!("f{line}.txt"), Origin::File)

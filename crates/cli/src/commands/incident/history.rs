@@ -22,6 +22,8 @@ const SIGHTINGS_MAX: usize = 200;
 /// What a search came to.
 pub struct Searched {
     pub found: Vec<Sighting>,
+    /// What stands there: as long as it is to be taken out.
+    pub values: Vec<SecretBytes>,
     pub omitted: u64,
     pub statistics: Statistics,
 }
@@ -91,8 +93,12 @@ fn perform(context: &Context, known: Vec<Arc<Matcher>>, scan: Scan<'_>) -> Resul
     let progress = ProgressLine::new(&clock, !context.project().quiet);
     let show = |now| progress.show(now);
     let watch = Watch { progress: Some(&show), cancelled: None };
-    let (mut found, mut omitted) = (Vec::new(), 0);
+    let (mut found, mut values, mut omitted) = (Vec::new(), Vec::new(), 0);
     let statistics = scan(&detector, watch, &mut |located| {
+        let value = SecretBytes::new(located.finding.secret.expose().to_vec());
+        if values.len() < SIGHTINGS_MAX && !values.contains(&value) {
+            values.push(value);
+        }
         match found.len() < SIGHTINGS_MAX {
             true => found.push(sighting(&located)),
             false => omitted += 1,
@@ -101,7 +107,7 @@ fn perform(context: &Context, known: Vec<Arc<Matcher>>, scan: Scan<'_>) -> Resul
     })?;
     drop(progress);
     found.sort_by(|a: &Sighting, b| (a.date, &a.path, a.line).cmp(&(b.date, &b.path, b.line)));
-    Ok(Searched { found, omitted, statistics })
+    Ok(Searched { found, values, omitted, statistics })
 }
 
 fn sighting(located: &Located) -> Sighting {

@@ -3,11 +3,15 @@
 use super::history::{self, Searched};
 use super::run::{Outcome, Run};
 use super::{evidence, show};
+use crate::commands::purge::{name_of_run, perform};
+use crate::commands::scan::sources::threads;
 use crate::failure::Failure;
 use std::path::{Path, PathBuf};
 use strongroom_kernel::incident::{Evidence, StepKind};
 use strongroom_scan::Statistics;
 use strongroom_scan::git::{ObjectDirectories, Repository};
+use strongroom_scan::purge::{Force, Options, Plan, REPLACEMENT, Removals, Replacements};
+use strongroom_secret::SecretBytes;
 
 /// Places that are named where something is left.
 const NAMED_MAX: usize = 5;
@@ -23,10 +27,54 @@ pub fn purge(run: &mut Run<'_>) -> Result<Outcome, Failure> {
     if searched.found.is_empty() {
         return Ok(Outcome::Done(vec![looked_at(&path, "the history of", &searched.statistics)]));
     }
-    Ok(Outcome::failed(
-        format!("the history of {} holds it in {}", path.display(), places(&searched)),
-        "strongroom purge takes values out of a history; then run this again",
-    ))
+    take_out(run, &path, searched)
+}
+
+/// Rewrites the history without what was found, and what else is sought.
+fn take_out(run: &mut Run<'_>, path: &Path, searched: Searched) -> Result<Outcome, Failure> {
+    let mut replacements = Replacements::default();
+    let known = run.sought.values.iter().map(|(name, value)| (name.as_str(), value));
+    for (name, value) in known.chain(searched.values.iter().map(|value| ("what was found", value))) {
+        let value = SecretBytes::new(value.expose().trim_ascii().to_vec());
+        replacements.add_literal(value, REPLACEMENT, name.to_owned());
+    }
+    replacements.add_encoded_forms();
+    replacements.prepare();
+    let plan =
+        Plan { replacements, removals: Removals::default(), names: true, messages: true, ..Plan::default() };
+    let options = Options {
+        dry_run: false,
+        force: Force::No,
+        threads: threads(),
+        name: name_of_run(),
+        backup: true,
+        clean: true,
+    };
+    let report = perform(path, &plan, &options, !run.context.project().quiet)?;
+    let Some(proof) = report.proof.as_ref().filter(|proof| proof.holds()) else {
+        return Ok(Outcome::failed(
+            format!("the history of {} was rewritten, and something is left", path.display()),
+            "strongroom purge says what; --undo brings the state before back",
+        ));
+    };
+    let mut shown = vec![evidence(
+        &format!("the history of {}", path.display()),
+        &format!(
+            "{} of {} commits and {} blobs rewritten; none of {} objects holds it",
+            report.commits_rewritten, report.commits, report.blobs_rewritten, proof.objects
+        ),
+    )];
+    let moved: Vec<&str> = report.references.iter().map(|moved| moved.name.as_str()).collect();
+    if !moved.is_empty() {
+        let text = format!("{}; everybody who has a clone clones anew", moved.join(", "));
+        shown.push(evidence("to be force-pushed", &text));
+    }
+    if let Some(backup) = &report.backup {
+        let text =
+            format!("{}: it holds the value; strongroom purge --remove-backups removes it", backup.display());
+        shown.push(evidence("backup of the state before", &text));
+    }
+    Ok(Outcome::Done(shown))
 }
 
 pub fn rescan(run: &mut Run<'_>) -> Result<Outcome, Failure> {

@@ -13,10 +13,9 @@ use zeroize::Zeroize;
 
 /// Shorter forms are not looked for.
 const FORM_BYTES_MIN: usize = 4;
-const TABLE_BYTES: usize = 1 << 19;
-const TABLE_BITS: u32 = TABLE_BYTES.ilog2() + 3;
-const SMALL_BYTES: usize = 1 << 14;
-const SMALL_BITS: u32 = SMALL_BYTES.ilog2() + 3;
+/// Words of 64 bits.
+const TABLE_WORDS: usize = 1 << 16;
+const SMALL_WORDS: usize = 1 << 11;
 /// Until so many pieces the small table is sparse enough.
 const SMALL_PIECES_MAX: usize = 2048;
 /// More occurrences than that are joined before more are looked for.
@@ -180,8 +179,8 @@ impl Drop for Group {
 }
 
 enum Table {
-    Small(Box<[u8; SMALL_BYTES]>),
-    Large(Box<[u8; TABLE_BYTES]>),
+    Small(Box<[u64; SMALL_WORDS]>),
+    Large(Box<[u64; TABLE_WORDS]>),
 }
 
 impl Group {
@@ -192,8 +191,8 @@ impl Group {
         }
         let count = members.len() * kind.step();
         let table = match count {
-            0..=SMALL_PIECES_MAX => Table::Small(Box::new([0; SMALL_BYTES])),
-            _ => Table::Large(vec![0; TABLE_BYTES].try_into().ok()?),
+            0..=SMALL_PIECES_MAX => Table::Small(Box::new([0; SMALL_WORDS])),
+            _ => Table::Large(vec![0; TABLE_WORDS].try_into().ok()?),
         };
         let heads = vec![0; count.next_power_of_two().max(2)];
         let mut group = Self { kind, table, heads, pieces: Vec::with_capacity(count) };
@@ -211,8 +210,8 @@ impl Group {
     fn put(&mut self, word: u64, form: usize, offset: usize) {
         let hash = hash(word);
         match &mut self.table {
-            Table::Small(table) => set(table.as_mut_slice(), hash >> (64 - SMALL_BITS)),
-            Table::Large(table) => set(table.as_mut_slice(), hash >> (64 - TABLE_BITS)),
+            Table::Small(table) => add(table, hash),
+            Table::Large(table) => add(table, hash),
         }
         let (Ok(form), Ok(offset), Ok(number)) =
             (u32::try_from(form), u32::try_from(offset), u32::try_from(self.pieces.len() + 1))
@@ -234,12 +233,12 @@ impl Group {
     fn search(&self, known: &Known, text: &[u8], spans: &mut Vec<Span>) {
         let mut found = |place: usize, word: u64| self.compare(known, text, place, word, spans);
         match (&self.table, self.kind) {
-            (Table::Small(table), Kind::Long) => places::<SMALL_BYTES, 8, 4>(table, text, &mut found),
-            (Table::Small(table), Kind::Short) => places::<SMALL_BYTES, 4, 4>(table, text, &mut found),
-            (Table::Small(table), Kind::Tiny) => places::<SMALL_BYTES, 4, 1>(table, text, &mut found),
-            (Table::Large(table), Kind::Long) => places::<TABLE_BYTES, 8, 4>(table, text, &mut found),
-            (Table::Large(table), Kind::Short) => places::<TABLE_BYTES, 4, 4>(table, text, &mut found),
-            (Table::Large(table), Kind::Tiny) => places::<TABLE_BYTES, 4, 1>(table, text, &mut found),
+            (Table::Small(table), Kind::Long) => places::<SMALL_WORDS, 8, 4>(table, text, &mut found),
+            (Table::Small(table), Kind::Short) => places::<SMALL_WORDS, 4, 4>(table, text, &mut found),
+            (Table::Small(table), Kind::Tiny) => places::<SMALL_WORDS, 4, 1>(table, text, &mut found),
+            (Table::Large(table), Kind::Long) => places::<TABLE_WORDS, 8, 4>(table, text, &mut found),
+            (Table::Large(table), Kind::Short) => places::<TABLE_WORDS, 4, 4>(table, text, &mut found),
+            (Table::Large(table), Kind::Tiny) => places::<TABLE_WORDS, 4, 1>(table, text, &mut found),
         }
     }
 
@@ -276,46 +275,61 @@ fn leading(known: &Known, kind: Kind) -> Vec<usize> {
     leading
 }
 
-/// How many forms have a piece, by hashes: what all of them begin with (`sk_live_`) tells nothing.
+/// How many values have a piece, by hashes: what all of them begin with (`sk_live_`) tells nothing.
 struct Crowds {
     kind: Kind,
-    counts: Vec<u16>,
+    /// The last value that was counted, and how many were.
+    counts: Vec<(u32, u16)>,
 }
 
 impl Crowds {
     fn new(kind: Kind, known: &Known, members: &[usize]) -> Self {
-        let mut crowds = Self { kind, counts: vec![0; 1 << 16] };
-        for form in members {
-            let bytes = known.bytes_of(*form);
+        let mut crowds = Self {
+            kind,
+            counts: vec![(u32::MAX, 0); (members.len() * 64).next_power_of_two().clamp(1 << 8, 1 << 16)],
+        };
+        // The forms of a value one after the other, so that it is counted once.
+        let mut members: Vec<(u32, &[u8])> = members
+            .iter()
+            .filter_map(|form| known.form(*form))
+            .map(|(bytes, secret)| (secret, bytes))
+            .collect();
+        members.sort_unstable_by_key(|(secret, _)| *secret);
+        for (secret, bytes) in members {
             for piece in bytes.windows(kind.piece()) {
-                if let Some(count) = crowds.counts.get_mut(Self::place(kind, piece)) {
-                    *count = count.saturating_add(1);
+                let place = crowds.place(piece);
+                if let Some((last, count)) = crowds.counts.get_mut(place)
+                    && *last != secret
+                {
+                    (*last, *count) = (secret, count.saturating_add(1));
                 }
             }
         }
         crowds
     }
 
-    fn place(kind: Kind, piece: &[u8]) -> usize {
-        (hash(word(piece, kind.piece())) >> 48) as usize
+    fn place(&self, piece: &[u8]) -> usize {
+        (hash(word(piece, self.kind.piece())) >> (64 - self.counts.len().ilog2())) as usize
     }
 
-    /// Where the pieces of a form begin that it shares with the fewest others.
+    /// Where the pieces of a form begin that it shares with the fewest other values. Of several such places the one with the least
+    /// hash: forms of one value have much in common, and choose the same place in it.
     fn least(&self, bytes: &[u8]) -> usize {
         let counts: Vec<u32> = bytes
             .windows(self.kind.piece())
-            .map(|piece| self.counts.get(Self::place(self.kind, piece)).copied().unwrap_or_default())
-            .map(u32::from)
+            .map(|piece| self.counts.get(self.place(piece)).map_or(0, |(_, count)| u32::from(*count)))
             .collect();
-        let sums = counts.windows(self.kind.step()).map(|counts| counts.iter().sum::<u32>());
-        sums.enumerate().min_by_key(|(_, sum)| *sum).map_or(0, |(base, _)| base)
+        let sums = counts.windows(self.kind.step()).map(|counts| counts.iter().sum::<u32>() / 8);
+        let hash_at =
+            |at: usize| hash(word(bytes.get(at..).unwrap_or_default(), self.kind.piece())).swap_bytes();
+        sums.enumerate().min_by_key(|(base, sum)| (*sum, hash_at(*base))).map_or(0, |(base, _)| base)
     }
 }
 
 /// Calls `found` for each place of the text, every `STEP` bytes, at which the table may know `PIECE` bytes.
 #[inline]
-fn places<const BYTES: usize, const PIECE: usize, const STEP: usize>(
-    table: &[u8; BYTES],
+fn places<const WORDS: usize, const PIECE: usize, const STEP: usize>(
+    table: &[u64; WORDS],
     text: &[u8],
     found: &mut impl FnMut(usize, u64),
 ) {
@@ -345,13 +359,27 @@ fn places<const BYTES: usize, const PIECE: usize, const STEP: usize>(
     }
 }
 
-/// The bit of a word, lowest; above it there is anything.
+/// Whether both bits of a word are set: in the lowest bit; above it there is anything. They lie in one word of the table, so that
+/// a look costs one access.
 #[inline]
-fn bit<const BYTES: usize>(table: &[u8; BYTES], word: u64) -> u8 {
-    let hash = hash(word) >> (64 - (BYTES.ilog2() + 3));
-    #[expect(clippy::indexing_slicing, reason = "the hash has three bits more than the table's length")]
-    let byte = table[(hash >> 3) as usize];
-    byte >> (hash & 7)
+fn bit<const WORDS: usize>(table: &[u64; WORDS], word: u64) -> u64 {
+    let (place, one, other) = bits::<WORDS>(hash(word));
+    #[expect(clippy::indexing_slicing, reason = "the place has as many bits as the table's length")]
+    let word = table[place];
+    (word >> one) & (word >> other)
+}
+
+#[inline]
+fn bits<const WORDS: usize>(hash: u64) -> (usize, u64, u64) {
+    let length = WORDS.ilog2();
+    ((hash >> (64 - length)) as usize, (hash >> (58 - length)) & 63, (hash >> (52 - length)) & 63)
+}
+
+fn add<const WORDS: usize>(table: &mut [u64; WORDS], hash: u64) {
+    let (place, one, other) = bits::<WORDS>(hash);
+    if let Some(word) = table.get_mut(place) {
+        *word |= 1 << one | 1 << other;
+    }
 }
 
 fn set(table: &mut [u8], hash: u64) {
@@ -420,8 +448,12 @@ mod tests {
     }
 
     fn found(values: &[&str], text: &[u8]) -> Vec<(usize, usize, u32)> {
+        spans_of(&known(values), text)
+    }
+
+    fn spans_of(known: &Known, text: &[u8]) -> Vec<(usize, usize, u32)> {
         let mut spans = Vec::new();
-        known(values).search(text, &mut spans);
+        known.search(text, &mut spans);
         join(&mut spans);
         let secret = |span: &Span| match span.label {
             Label::Secret(secret) => secret,
@@ -434,11 +466,12 @@ mod tests {
     fn values_are_found_at_every_place_of_a_text() {
         for value in ["abcd", "abcdef", "abcdefg", "abcdefghij", "abcdefghijk", "abcdefghijklmnopqrstuvwxyz"]
         {
+            let known = known(&[value]);
             for before in 0..70 {
                 for after in 0..45 {
                     let text = [&vec![b'.'; before], value.as_bytes(), &vec![b'-'; after]].concat();
                     assert_eq!(
-                        found(&[value], &text),
+                        spans_of(&known, &text),
                         [(before, before + value.len(), 0)],
                         "{value} {before} {after}"
                     );

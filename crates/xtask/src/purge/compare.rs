@@ -184,9 +184,8 @@ fn commit(content: &[u8]) -> Commit {
 /// trees as they were.
 fn references(original: &Path, us: &Side, them: &Side) -> Result<(Vec<String>, usize)> {
     let (before, ours, theirs) = (peeled(original)?, peeled(&us.path)?, peeled(&them.path)?);
-    let old = |side: &Side, id: &String| side.back.get(id).unwrap_or(id).clone();
     let differs = |(name, id): &(&String, &String)| match (ours.get(*name), theirs.get(*name)) {
-        (Some(one), Some(other)) => old(us, one) != **id || old(them, other) != **id,
+        (Some(one), Some(other)) => us.new_of(id) != one.as_str() || them.new_of(id) != other.as_str(),
         _ => true,
     };
     let differences = before.iter().filter(differs).map(|(name, id)| {

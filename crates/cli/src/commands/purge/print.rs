@@ -37,15 +37,17 @@ pub fn text(report: &Report, options: &Options) -> String {
 }
 
 fn nothing(report: &Report, text: &mut String) {
+    let left = !report.protected.is_empty() || report.binaries_left > 0;
     let _ = match report.holders {
         0 => {
             writeln!(text, "Nothing of it is in any of the {} objects: nothing was changed.", report.objects)
         }
-        holders => writeln!(
-            text,
-            "No reference leads to it: {holders} objects that only reflogs or nothing named held it."
-        ),
+        holders if left => writeln!(text, "{holders} objects hold it; nothing of them was to be changed."),
+        holders => {
+            writeln!(text, "Nothing that references lead to was to be changed; {holders} objects held it.")
+        }
     };
+    losses(report, text);
     protected(report, text);
 }
 

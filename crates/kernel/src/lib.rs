@@ -66,8 +66,8 @@ pub use mounts::{Mount, MountConfig, MountRecord, UserLockoutConfig};
 pub use namespaces::{Namespace, NamespaceRecord};
 pub use outbound::{CaFile, Outbound, OutboundError, OutboundRequest, OutboundResponse};
 pub use outbox::{
-    Action, Chores, Conclusion, Deadline, DueChores, Errand, Failure, Intent, IntentDraft, LANE_WIDTH_MAX,
-    Lane, Outward, OutwardHandler,
+    Action, ChoreHold, ChoreWatch, Chores, Conclusion, Deadline, DueChores, Errand, Failure, Intent,
+    IntentDraft, LANE_WIDTH_MAX, Lane, Outward, OutwardHandler,
 };
 pub use probing::{Look, Probe, ProbeError, ProbeRequest, Prober, Seen};
 pub use request::{

@@ -1,18 +1,23 @@
 //! What mounts have to do outside by themselves when its time comes: passwords that change by a period.
 
-use super::Outward;
 use super::background::{Mission, Preparing};
+use super::{Deadline, Held, Outward};
 use crate::call::Call;
 use crate::error::Error;
 use crate::kernel::{Kernel, Open};
 use crate::mounts::Mount;
 use crate::transaction::Intent as Access;
+use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_secret::Timestamp;
 
 /// Begun in one piece of maintenance, by mount.
 const BEGUN_AT_ONCE: usize = 32;
+
+/// Between two looks at whether a chore is over.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A backend's regular work outside the store. Chores are known by names of the backend's own.
 pub struct Chores {
@@ -55,19 +60,71 @@ impl Kernel {
         let (due, _) =
             self.speak_for(open, tx, mount.clone(), now, |call| (chores.due)(call, BEGUN_AT_ONCE))?;
         for name in due.names {
-            let handle = format!("chore {:016x} {name}", mount.record.id);
+            let handle = handle(mount.record.id, &name);
             let Some(held) = self.outbox.hold(&handle) else { continue };
             let failed = name.clone();
+            let (kernel, noted) = (self.clone(), handle.clone());
+            let (at_failure, noted_failure) = (self.clone(), handle);
             self.send_out(Mission {
                 mount: mount.clone(),
                 held,
                 preparing: Preparing::Writes,
                 prepare: Box::new(move |call| (chores.begin)(call, &name)),
-                finish: Box::new(|_| Ok(())),
-                fail: Box::new(move |call, error| (chores.failed)(call, &failed, error)),
+                finish: Box::new(move |_| {
+                    kernel.outbox.note_chore(&noted, Ok(()));
+                    Ok(())
+                }),
+                fail: Box::new(move |call, error| {
+                    at_failure.outbox.note_chore(&noted_failure, Err(error));
+                    (chores.failed)(call, &failed, error)
+                }),
                 then: Box::new(|_| ()),
             });
         }
         Ok(due.next.map(|at| at.since(now)))
     }
+}
+
+impl Call<'_> {
+    /// Somebody did what one of the mount's chores would have done: it fails no longer.
+    pub fn chore_is_done(&self, name: &str) {
+        self.kernel.outbox.note_chore(&handle(self.mount.record.id, name), Ok(()));
+    }
+
+    /// Keeps a chore of the mount from being begun, by maintenance or by somebody else, for as long as the hold lives.
+    /// None if it is under way.
+    pub fn hold_chore(&self, name: &str) -> Option<ChoreHold> {
+        let held = self.kernel.outbox.hold(&handle(self.mount.record.id, name))?;
+        Some(ChoreHold { _held: held })
+    }
+
+    /// For an action that waits for a chore which is under way.
+    pub fn watch_chore(&self, name: &str) -> ChoreWatch {
+        ChoreWatch { all: self.kernel.outbox.held.clone(), handle: handle(self.mount.record.id, name) }
+    }
+}
+
+/// A chore is not begun while this lives.
+pub struct ChoreHold {
+    _held: Held,
+}
+
+/// Sees whether a chore is under way.
+pub struct ChoreWatch {
+    all: Arc<Mutex<HashSet<String>>>,
+    handle: String,
+}
+
+impl ChoreWatch {
+    /// Waits for the end of the chore, or of the time that there is.
+    pub fn wait(&self, deadline: &Deadline) {
+        while self.all.lock().contains(&self.handle) && !deadline.left().is_zero() {
+            std::thread::park_timeout(LOOK_INTERVAL);
+        }
+    }
+}
+
+/// What a chore is known by while it is under way.
+fn handle(mount: u64, name: &str) -> String {
+    format!("chore {mount:016x} {name}")
 }

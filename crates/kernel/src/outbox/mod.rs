@@ -17,7 +17,7 @@ mod recovery;
 mod serve;
 mod store;
 
-pub use chores::{Chores, DueChores};
+pub use chores::{ChoreHold, ChoreWatch, Chores, DueChores};
 pub(crate) use leases::{end_outward_lease, extend_outward_lease, outward_expiry_key};
 pub(crate) use pool::{OutwardPool, OutwardSettings};
 pub(crate) use recovery::has_intents_of;
@@ -156,6 +156,8 @@ impl Errand {
     }
 }
 
+const FAILING_CHORES_MAX: usize = 10_000;
+
 /// What this process knows of the intents in the store.
 pub(crate) struct Outbox {
     /// A random name of this process: intents of others are found without their errands.
@@ -167,6 +169,8 @@ pub(crate) struct Outbox {
     /// As the last look at the store found them.
     pending: AtomicU64,
     failing: AtomicU64,
+    /// Chores whose last attempt here failed.
+    failing_chores: Mutex<HashSet<String>>,
 }
 
 /// Keeps an intent from being taken for an abandoned one, until the last clone is dropped.
@@ -198,6 +202,7 @@ impl Outbox {
             in_hand: Arc::default(),
             pending: AtomicU64::new(0),
             failing: AtomicU64::new(0),
+            failing_chores: Mutex::default(),
         }
     }
 
@@ -209,6 +214,21 @@ impl Outbox {
 
     pub(crate) fn is_held(&self, id: &str) -> bool {
         self.held.lock().contains(id)
+    }
+
+    pub(crate) fn note_chore(&self, handle: &str, result: Result<(), &Error>) {
+        let mut failing = self.failing_chores.lock();
+        match result {
+            Ok(()) => drop(failing.remove(handle)),
+            // More than this, and it is the number that is looked at.
+            Err(_) if failing.len() >= FAILING_CHORES_MAX => {}
+            Err(_) => drop(failing.insert(handle.to_owned())),
+        }
+    }
+
+    /// Chores whose last attempt here failed.
+    pub(crate) fn failing_chores(&self) -> usize {
+        self.failing_chores.lock().len()
     }
 
     /// Intents whose errands are not under way, and those of them that could not be undone at least once.

@@ -191,7 +191,8 @@ impl OutwardPool {
         }
         queue.push_back(job);
         state.waiters.extend(waiter);
-        if state.idle == 0 && state.threads < self.settings.threads {
+        // A thread that was woken and has not begun yet counts as idle: it takes one job, which another may wait for.
+        if state.idle < state.runnable() && state.threads < self.settings.threads {
             state.threads += 1;
             let (shared, number) = (self.shared.clone(), state.threads);
             let spawned =
@@ -239,6 +240,15 @@ fn work(shared: &Shared) {
 }
 
 impl State {
+    /// Jobs whose lanes have room.
+    fn runnable(&self) -> usize {
+        let has_room = |job: &&Job| {
+            let running = self.running.get(&job.lane).copied().unwrap_or_default();
+            running.asked + running.background < job.lane.1.width.clamp(1, LANE_WIDTH_MAX)
+        };
+        self.asked.iter().chain(&self.background).filter(has_room).count()
+    }
+
     /// The first job whose lane has room. What nobody waits for takes half of a lane at the most.
     fn next(&mut self) -> Option<Job> {
         let running = &self.running;

@@ -52,6 +52,11 @@ fn metrics(call: &mut Call<'_>) -> Result<Response, Error> {
         ("strongroom_audit_devices_unhealthy", "Audit devices that fail.", failing as f64),
         ("strongroom_outbox_unfinished", "Effects outside the store that are to be undone.", pending as f64),
         ("strongroom_outbox_failing", "Those of them that could not be undone yet.", failing_intents as f64),
+        (
+            "strongroom_chores_failing",
+            "What mounts do outside by themselves (passwords that change) and could not do the last time.",
+            kernel.outbox.failing_chores() as f64,
+        ),
         ("strongroom_outward_running", "Errands that act outside the store.", acting as f64),
         ("strongroom_outward_waiting", "Errands that wait for a thread.", waiting as f64),
         ("strongroom_honey_uses", "Uses of honey since the start.", count(&kernel.honey.uses)),

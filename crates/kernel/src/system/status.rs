@@ -157,6 +157,10 @@ fn health(kernel: &Arc<Kernel>, request: &Request) -> Result<Response, Error> {
         if failing > 0 {
             map.insert("outbox_failing".to_owned(), json!(failing));
         }
+        let failing = kernel.outbox.failing_chores();
+        if failing > 0 {
+            map.insert("chores_failing".to_owned(), json!(failing));
+        }
         let paused = kernel.count_paused_rotations().unwrap_or_default();
         if paused > 0 {
             map.insert("rotations_paused".to_owned(), json!(paused));

@@ -62,6 +62,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Outward, Error> {
         lane: connection.lane(),
         time_limit: TIME_LIMIT,
         action: Box::new(move |deadline| {
+            refuse_existing(&reach, &username, deadline)?;
             reach
                 .run(&username, &statements, deadline)
                 .map_err(|trouble| reach.failure(trouble, &[&password]))?;
@@ -77,6 +78,23 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Outward, Error> {
             }))
         }),
     }))
+}
+
+/// Where statements are no transaction, what was half made is dropped again; an account that was there before must not
+/// be. Redis would change it without a word.
+fn refuse_existing(reach: &Reach, username: &str, deadline: &Deadline) -> Result<(), Failure> {
+    if reach.engine == Engine::Postgres {
+        return Ok(());
+    }
+    let exists =
+        reach.has_account(username, deadline).map_err(|trouble| Failure::Untouched(reach.error(&trouble)))?;
+    match exists {
+        true => Err(Failure::Untouched(Error::invalid(format!(
+            "the database {:?} has an account {username:?} already",
+            reach.name
+        )))),
+        false => Ok(()),
+    }
 }
 
 fn internal_of(made: &Made) -> Result<Value, Error> {

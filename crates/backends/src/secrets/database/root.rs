@@ -2,7 +2,7 @@
 
 use super::connections::{self, Connection, TIME_LIMIT, forget_due, make_due, text_of};
 use super::names;
-use super::static_roles::{Change, statements_for};
+use super::static_roles::{Change, held, statements_for, under_way, waiting};
 use std::time::Duration;
 use strongroom_kernel::{Call, Errand, Error, Outward, Response};
 use strongroom_secret::SecretBytes;
@@ -17,7 +17,20 @@ pub(super) fn rotate(call: &mut Call<'_>) -> Result<Outward, Error> {
             "username and password must be fields of the connection, and not part of its URL, to be changed",
         ));
     }
-    start(call, connection)
+    let Some(hold) = call.hold_chore(&format!("root/{name}")) else {
+        let watch = call.watch_chore(&format!("root/{name}"));
+        return Ok(Outward::Errand(waiting(watch, &connection.name, move |call| match connections::named(
+            call, &name,
+        )?
+        .pending_password
+        .expose()
+        .is_empty()
+        {
+            true => Ok(Response::default()),
+            false => Err(under_way()),
+        })));
+    };
+    Ok(held(start(call, connection)?, hold))
 }
 
 /// Goes on with a change that was begun.
@@ -80,6 +93,7 @@ fn promote(call: &mut Call<'_>, name: &str, marker: &SecretBytes) -> Result<(), 
     connection.password = marker.duplicate();
     connection.pending_password = SecretBytes::new(Vec::new());
     connection.last_rotation = Some(call.now);
+    call.chore_is_done(&format!("root/{name}"));
     forget_due(call, connection.pending_due.take(), &format!("root/{name}"))?;
     connections::save(call, &connection)
 }

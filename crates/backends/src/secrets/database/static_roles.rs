@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::time::Duration;
 use strongroom_kernel::rotation::next_by_cron;
-use strongroom_kernel::{Call, Deadline, DueChores, Errand, Error, Failure, Key, Outward, Record, Response};
+use strongroom_kernel::{
+    Call, ChoreHold, ChoreWatch, Deadline, DueChores, Errand, Error, Failure, Key, LANE_WIDTH_MAX, Lane,
+    Outward, Record, Response,
+};
 use strongroom_secret::{SecretBytes, SecretString, Timestamp};
 
 const PERIOD_MIN: Duration = Duration::from_secs(5);
@@ -48,6 +51,9 @@ pub(super) struct StaticRole {
     due: Timestamp,
     failures: u32,
     last_error: String,
+    /// How often the password was changed.
+    #[serde(default)]
+    rotations: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -248,8 +254,10 @@ fn promote(call: &mut Call<'_>, name: &str, marker: &SecretBytes) -> Result<(), 
     }
     role.active = pending.account;
     role.last_rotation = Some(call.now);
+    role.rotations += 1;
     role.failures = 0;
     role.last_error.clear();
+    call.chore_is_done(&role.chore());
     let next = role.next_after(call.now)?;
     save(call, &mut role, next)
 }
@@ -269,6 +277,13 @@ pub(super) fn failed(call: &mut Call<'_>, name: &str, error: &Error) -> Result<(
 pub(super) fn rotate(call: &mut Call<'_>) -> Result<Outward, Error> {
     let name = call.capture("name").to_owned();
     let mut role = named(call, &name)?;
+    let Some(hold) = call.hold_chore(&role.chore()) else {
+        let before = role.rotations;
+        return joined(call, &role, move |_, role| match role.rotations > before {
+            true => Ok(Response::default()),
+            false => Err(under_way()),
+        });
+    };
     // Asked for by somebody, it is not bound to a window: it has begun.
     if role.pending.is_none() {
         let connection = connections::allowed(call, &role.db_name, &name)?;
@@ -282,7 +297,54 @@ pub(super) fn rotate(call: &mut Call<'_>) -> Result<Outward, Error> {
         let due = call.now.plus(ATTEMPT_MAX);
         save(call, &mut role, due)?;
     }
-    begin(call, &name)
+    Ok(held(begin(call, &name)?, hold))
+}
+
+/// One rotation at a time: a second one would take the first one's password for refused, and set an old one again.
+pub(super) fn held(outward: Outward, hold: ChoreHold) -> Outward {
+    match outward {
+        Outward::Errand(errand) => Outward::Errand(errand.then(move |_, response| {
+            // Dropped with the errand.
+            let _hold = &hold;
+            Ok(response)
+        })),
+        answer @ Outward::Answer(_) => answer,
+    }
+}
+
+/// Waits for the rotation that is under way, and answers by what came of it.
+fn joined(
+    call: &Call<'_>,
+    role: &StaticRole,
+    answer: impl Fn(&Call<'_>, &StaticRole) -> Result<Response, Error> + Send + Sync + 'static,
+) -> Result<Outward, Error> {
+    let (watch, name) = (call.watch_chore(&role.chore()), role.name.clone());
+    Ok(Outward::Errand(waiting(watch, &role.db_name, move |call| {
+        let role = named(call, &name)?;
+        answer(call, &role)
+    })))
+}
+
+/// An errand that waits for a chore, beside the lane in which that is done.
+pub(super) fn waiting(
+    watch: ChoreWatch,
+    connection: &str,
+    conclude: impl Fn(&mut Call<'_>) -> Result<Response, Error> + Send + Sync + 'static,
+) -> Errand {
+    Errand {
+        intent: None,
+        lane: Lane { name: format!("{connection} (waiting)"), width: LANE_WIDTH_MAX },
+        time_limit: TIME_LIMIT,
+        action: Box::new(move |deadline| {
+            watch.wait(deadline);
+            Ok(Box::new(conclude))
+        }),
+    }
+}
+
+pub(super) fn under_way() -> Error {
+    let text = "the rotation that was under way has not succeeded: read the role, and try again";
+    Error::new(strongroom_kernel::ErrorKind::Unavailable, text)
 }
 
 /// The present password. That of a role that is new is set first.
@@ -297,7 +359,10 @@ pub(super) fn credentials(call: &mut Call<'_>) -> Result<Outward, Error> {
         let (username, pending) = (present.username.clone(), text_of(&pending.password)?);
         return while_it_changes(call, role, username, pending);
     }
-    match begin(call, &name)? {
+    let Some(hold) = call.hold_chore(&role.chore()) else {
+        return joined(call, &role, |call, role| answer(call, role, None));
+    };
+    match held(begin(call, &name)?, hold) {
         Outward::Errand(errand) => Ok(Outward::Errand(errand.then(move |call, _| {
             let role = named(call, &name)?;
             answer(call, &role, None)
@@ -480,6 +545,7 @@ fn blank(name: &str, now: Timestamp) -> StaticRole {
         due: now,
         failures: 0,
         last_error: String::new(),
+        rotations: 0,
     }
 }
 

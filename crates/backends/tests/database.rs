@@ -1,6 +1,11 @@
 //! Accounts in real databases: PostgreSQL, MariaDB and Redis, where the machine has them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "database/faults.rs"]
+mod faults;
+#[path = "database/tls.rs"]
+mod tls;
+
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;

@@ -47,6 +47,15 @@ impl Peer {
 
     /// The same with more on its command line.
     pub fn start_with(kind: Kind, arguments: &[&str]) -> Option<Self> {
+        Self::start_as(kind, arguments, None)
+    }
+
+    /// PostgreSQL or MariaDB with a certificate.
+    pub fn start_encrypted(kind: Kind, identity: &Identity) -> Option<Self> {
+        Self::start_as(kind, &[], Some(identity))
+    }
+
+    fn start_as(kind: Kind, arguments: &[&str], identity: Option<&Identity>) -> Option<Self> {
         let Some(program) = program(kind) else {
             let required = std::env::var("STRONGROOM_TEST_PEERS").is_ok_and(|value| value == "required");
             assert!(!required, "{kind:?} is not on this machine");
@@ -57,7 +66,10 @@ impl Peer {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("strongroom-peer-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder can be made");
-        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        if let Some(identity) = identity {
+            arguments.extend(identity.install(kind, &folder));
+        }
         let mut peer = Self { kind, port: free_port(), folder, arguments, child: None };
         peer.prepare(&program);
         peer.run();
@@ -75,6 +87,21 @@ impl Peer {
             assert!(exited.is_none() && waited < Duration::from_secs(60), "{:?}: {}", self.kind, self.log());
             std::thread::park_timeout(Duration::from_millis(50));
         }
+    }
+
+    /// Stops it where it is, with all its processes.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.as_ref().expect("it runs").id().to_string();
+        succeed(Command::new("sh").args(["-c", "kill -$1 $2 $(pgrep -P $2)", "sh", name, &id]));
     }
 
     /// Kills it, as a machine that loses power does.
@@ -241,6 +268,36 @@ impl Peer {
     fn give_away(&self, user: &str) {
         if is_root() {
             succeed(Command::new("chown").arg("-R").arg(user).arg(&self.folder));
+        }
+    }
+}
+
+/// What a server shows who it is by, in PEM.
+pub struct Identity {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Identity {
+    /// Writes it, and says how a server is told of it.
+    fn install(&self, kind: Kind, folder: &Path) -> Vec<String> {
+        let [certificate, key] =
+            [("server.crt", &self.certificate), ("server.key", &self.key)].map(|(name, text)| {
+                let path = folder.join(name);
+                std::fs::write(&path, text).expect("a file can be written");
+                std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                    .expect("a file can be guarded");
+                path.display().to_string()
+            });
+        match kind {
+            Kind::Postgres => {
+                ["ssl=on".to_owned(), format!("ssl_cert_file={certificate}"), format!("ssl_key_file={key}")]
+                    .into_iter()
+                    .flat_map(|setting| ["-c".to_owned(), setting])
+                    .collect()
+            }
+            Kind::Mariadb => vec![format!("--ssl-cert={certificate}"), format!("--ssl-key={key}")],
+            Kind::Redis => panic!("Redis has another port for TLS"),
         }
     }
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use strongroom_testkit::SeededEntropy;
@@ -35,6 +36,9 @@ pub(crate) struct Options {
     /// Measure how many accounts are made and dropped in a second, beside psql; nothing else.
     #[arg(long)]
     bench: bool,
+    /// Run this program in place of our binary.
+    #[arg(long)]
+    binary: Option<PathBuf>,
     /// Which build of our binary to run.
     #[arg(long, value_enum, default_value = "debug")]
     profile: Profile,
@@ -43,7 +47,7 @@ pub(crate) struct Options {
 impl Options {
     /// A short run.
     pub(crate) fn short() -> Self {
-        Self { kills: 4, seed: None, bench: false, profile: Profile::Debug }
+        Self { kills: 4, seed: None, bench: false, binary: None, profile: Profile::Debug }
     }
 }
 
@@ -55,7 +59,10 @@ pub(crate) fn run(options: &Options) -> Result<Outcome> {
             tools::install_from_debian(&[package]);
         }
     }
-    let binary = tools::build(options.profile)?;
+    let binary = match &options.binary {
+        Some(binary) => binary.clone(),
+        None => tools::build(options.profile)?,
+    };
     if options.bench {
         return bench::run(&binary);
     }

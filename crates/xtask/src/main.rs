@@ -21,6 +21,7 @@ mod pytest;
 mod rotation;
 mod server;
 mod sops;
+mod storm;
 mod suite;
 mod tidy;
 mod tools;
@@ -59,6 +60,8 @@ enum Command {
     Database(database::Options),
     /// Purge histories beside git-filter-repo and compare them commit by commit, or measure.
     Purge(purge::Options),
+    /// Let 100,000 tokens end within a minute, and measure what reads notice.
+    Storm(storm::Options),
     /// Rotate a service's PostgreSQL password under load, and kill the server in every step.
     Rotation(rotation::Options),
     /// Check the house rules.
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Command::Crash(options) => crash::run(&options),
         Command::Database(options) => database::run(&options),
         Command::Purge(options) => purge::run(&options),
+        Command::Storm(options) => storm::run(&options),
         Command::Rotation(options) => rotation::run(&options),
         Command::Tidy => tidy::run(),
     };

@@ -12,6 +12,7 @@ use crate::outcome::Outcome;
 use anyhow::{Context, Result};
 use clap::Args;
 use load::Measurement;
+pub(crate) use load::histogram;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

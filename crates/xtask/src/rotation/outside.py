@@ -83,25 +83,21 @@ class Way:
         state = {"bytes": 0}
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                look(data, state, source)
+                look(data, state)
                 sink.sendall(data)
         for socket_ in (source, sink):
             with contextlib.suppress(OSError):
                 socket_.shutdown(socket.SHUT_RDWR)
 
-    def asked(self, data, state, source):
+    def asked(self, data, state):
         kind, name = self.holds or (None, None)
         is_first = state["bytes"] == 0
         state["bytes"] += len(data)
         if kind == "login" and is_first and f"user\0{name}\0".encode() in data:
             self.hold()
-        elif kind == "commit" and data.endswith(b"COMMIT\0"):
-            # Whatever comes back to it is held; that is the other pump's.
-            self.committing = source
 
-    def said(self, data, state, source):
-        if self.holds and self.holds[0] == "commit" and getattr(self, "committing", None):
-            self.committing = None
+    def said(self, data, _):
+        if self.holds and self.holds[0] == "commit" and b"COMMIT\0" in data:
             self.hold()
 
     def hold(self):

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use strongroom_api::client::{Client, ServerErrorKind};
 use strongroom_detect::KnownValue;
@@ -299,7 +299,7 @@ fn cache_file(context: &Context, client: &Client) -> Option<PathBuf> {
 }
 
 /// A cache that cannot be written is no reason not to scan.
-fn keep(context: &Context, file: &PathBuf, index: &ServerIndex) {
+fn keep(context: &Context, file: &Path, index: &ServerIndex) {
     let made = file.parent().map_or(Ok(()), fs::create_dir_all);
     let written = made.map_err(|error| error.to_string()).and_then(|()| {
         let changed = change(file, Links::Refuse, BYTES_MAX).map_err(|error| error.to_string())?;

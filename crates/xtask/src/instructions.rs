@@ -13,9 +13,9 @@ use std::process::Command;
 /// What is counted, and how many instructions of a release build it may take. Change one in the commit that means to, and
 /// say there why.
 const BUDGETS: [(Scenario, u64); 3] = [
-    (Scenario::Version, 1_600_000),
-    (Scenario::RunWithEnv, 4_540_000),
-    (Scenario::RunWithEnvAndSops, 6_080_000),
+    (Scenario::Version, 1_650_000),
+    (Scenario::RunWithEnv, 4_580_000),
+    (Scenario::RunWithEnvAndSops, 6_135_000),
 ];
 const SLACK_PERCENT: u64 = 2;
 

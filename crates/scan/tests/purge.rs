@@ -287,7 +287,9 @@ fn what_is_not_safe_is_refused() {
     fs::write(repository.path().join("file"), "changed").unwrap();
     assert!(refused(&repository, &plan).contains("not committed"));
     repository.git(&["checkout", "-q", "file"]);
-    for name in ["index.lock", "gc.pid", "MERGE_HEAD", "objects/pack/pack-1.keep"] {
+    for name in
+        ["index.lock", "gc.pid", "MERGE_HEAD", "objects/pack/pack-1.keep", "objects/pack/pack-1.promisor"]
+    {
         let path = repository.path().join(".git").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "").unwrap();

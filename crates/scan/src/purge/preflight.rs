@@ -46,14 +46,7 @@ pub(super) fn check_changeable(repository: &Repository) -> Result<(), Error> {
         ));
     }
     let common = &repository.common_dir;
-    let packs =
-        fs::read_dir(common.join("objects/pack")).into_iter().flatten().flatten().map(|entry| entry.path());
-    if let Some(kept) = packs.into_iter().find(|path| path.extension().is_some_and(|end| end == "keep")) {
-        return Err(Error::refused(
-            format!("{} says that a pack is to be kept as it is", kept.display()),
-            "remove that file if nothing else needs it",
-        ));
-    }
+    check_packs(common)?;
     if common.join("gc.pid").exists() {
         return Err(Error::refused(
             "the repository is in use: gc.pid is there",
@@ -62,6 +55,33 @@ pub(super) fn check_changeable(repository: &Repository) -> Result<(), Error> {
     }
     for git_dir in git_dirs(repository) {
         check_git_dir(repository, &git_dir)?;
+    }
+    Ok(())
+}
+
+/// Git never removes what is in these packs.
+fn check_packs(common: &Path) -> Result<(), Error> {
+    for path in fs::read_dir(common.join("objects/pack")).into_iter().flatten().flatten() {
+        let path = path.path();
+        match path.extension().and_then(|end| end.to_str()) {
+            Some("keep") => {
+                return Err(Error::refused(
+                    format!("{} says that a pack is to be kept as it is", path.display()),
+                    "remove that file if nothing else needs it",
+                ));
+            }
+            // A copy of a partial clone has them without its settings.
+            Some("promisor") => {
+                return Err(Error::refused(
+                    format!(
+                        "{} says that its pack comes from a partial clone, and git keeps all of it",
+                        path.display()
+                    ),
+                    "clone it whole: git clone --mirror URL; or, if git fsck finds nothing missing, remove that file",
+                ));
+            }
+            _ => {}
+        }
     }
     Ok(())
 }

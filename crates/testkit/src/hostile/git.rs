@@ -171,7 +171,7 @@ fn scan_whole(path: &Path) -> usize {
         rule.regex = Some(Pattern::new("(?i)FAKESECRET[0-9]{4,10}").unwrap());
         Detector::new(RuleSet { rules: vec![rule], ..RuleSet::default() }, Options::native())
     });
-    let options = GitOptions { blob_bytes_max: 1 << 16, ..GitOptions::default() };
+    let options = GitOptions { blob_bytes_max: 1 << 16, threads: 1, ..GitOptions::default() };
     // The pack has no index: it is read from its beginning to its end, and then as any other.
     let mut found = 0;
     drop(scan_history(path, detector, &options, Watch::default(), &mut |_| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use strongroom_kernel::{OutboundError, OutboundResponse, Surroundings};
 use strongroom_secret::SecretBytes;
 use strongroom_storage::memory::MemoryStorage;
-use strongroom_testkit::server::TestServer;
+use strongroom_testkit::server::{Session, TestServer};
 
 const HOOK: &str = "https://alarm.example/hook";
 
@@ -140,6 +140,76 @@ fn a_fake_secret_id_user_and_value_are_noticed() {
     let body = json!({ "value": "not-a-real-password", "field": "token" });
     assert_eq!(root.write("sys/rotation/validate/secret/app/key", body).data()["valid"], false);
     assert_eq!(uses(&server, "password"), 1);
+}
+
+#[test]
+fn the_value_of_a_honey_secret_is_noticed_where_it_is_presented() {
+    let (server, told, _) = listened_to();
+    let root = server.root();
+    let write = |path: &str, data: Value| {
+        root.write(&format!("secret/data/{path}"), json!({ "data": data })).data();
+    };
+    let (first, second) = ("fake-first-9Qm2LrXz7Tn4VbPk8Wd3", "fake-second-Kd8sPqLm2RtVx7Nw4Jc1");
+    write("app/old-db", json!({ "user": "application", "password": first }));
+    write("app/db", json!({ "password": "fake-other-Ua5Qe0Wi8Ok7Lp2Mv4Zx" }));
+    plant(&server, "old-db", json!({ "kind": "kv", "path": "secret/app/old-db", "webhook": HOOK }));
+    let validate = |path: &str, value: &str| {
+        let body = json!({ "value": value, "field": "password" });
+        root.write(&format!("sys/rotation/validate/secret/app/{path}"), body).data()["valid"].clone()
+    };
+    // What could be met by chance is no honey, and neither is another secret's value.
+    assert_eq!(validate("db", "application"), false);
+    assert_eq!(validate("db", "fake-other-Ua5Qe0Wi8Ok7Lp2Mv4Zx"), true);
+    assert_eq!(uses(&server, "old-db"), 0);
+    // Of the secret itself, and anywhere else; also when it is written anew.
+    assert_eq!((validate("old-db", first), uses(&server, "old-db")), (true.into(), 1));
+    assert_eq!((validate("db", first), uses(&server, "old-db")), (false.into(), 2));
+    write("app/old-db", json!({ "user": "application", "password": second }));
+    assert_eq!((validate("db", second), uses(&server, "old-db")), (false.into(), 3));
+    assert_eq!((validate("db", first), uses(&server, "old-db")), (false.into(), 4));
+    let told = told.lock();
+    assert_eq!((told.len(), &told[0].2["use"]["how"]), (4, &"validate".into()));
+    drop(told);
+    root.delete("sys/honey/old-db");
+    assert_eq!(validate("db", second), false);
+}
+
+/// What `sys/fingerprints/resolve` says of a value to somebody.
+fn resolved(session: &Session<'_>, server: &TestServer, value: &str) -> Value {
+    let tag = server.root().write("sys/fingerprints/lookup", json!({ "value": value })).data()["tag"].clone();
+    let answer = session.write("sys/fingerprints/resolve", json!({ "tags": [tag] }));
+    answer.data()["fingerprints"][tag.as_str().unwrap()].clone()
+}
+
+#[test]
+fn who_may_know_all_is_told_which_findings_are_honey_and_nobody_else() {
+    let (server, _, _) = listened_to();
+    let root = server.root();
+    let (fake, shared) = ("fake-only-9Qm2LrXz7Tn4VbPk8Wd3", "fake-shared-Kd8sPqLm2RtVx7Nw4Jc1");
+    let write = |path: &str, data: Value| {
+        root.write(&format!("secret/data/{path}"), json!({ "data": data })).data();
+    };
+    write("app/old-db", json!({ "password": fake, "other": shared }));
+    write("app/db", json!({ "password": shared }));
+    plant(&server, "old-db", json!({ "kind": "kv", "path": "secret/app/old-db" }));
+    let token = plant(&server, "token", json!({ "kind": "token" }))["value"].as_str().unwrap().to_owned();
+    let rules = r#"path "sys/fingerprints/*" { capabilities = ["update"] }
+                   path "secret/*" { capabilities = ["read"] }"#;
+    root.write("sys/policies/acl/ci", json!({ "policy": rules }));
+    let text = root.write("auth/token/create", json!({ "policies": ["ci"] })).token();
+    let ci = server.session(Some(&text));
+    for (value, is_honey) in
+        [(fake, true), (token.as_str(), true), (shared, false), ("fake-unknown-1", false)]
+    {
+        assert_eq!(resolved(&root, &server, value)["honey"], is_honey, "{value}");
+        let seen = resolved(&ci, &server, value);
+        assert!(!seen.to_string().contains("honey"), "{seen}");
+    }
+    // A fake looks like any other: but for the names, the same is said of it.
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let (of_fake, of_other) = (resolved(&ci, &server, fake), resolved(&ci, &server, shared));
+    assert_eq!(keys(&of_fake), keys(&of_other));
+    assert_eq!(keys(&of_fake["places"][0]), keys(&of_other["places"][0]));
 }
 
 #[test]

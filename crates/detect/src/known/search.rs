@@ -81,6 +81,11 @@ impl Matcher {
         self.index.server.as_deref()
     }
 
+    /// The tag by which who made the index would know a value.
+    pub fn tag(&self, value: &[u8]) -> Tag {
+        self.index.key.tag(value.trim_ascii())
+    }
+
     /// Whether a hit could be met by chance: then the server has to confirm it.
     pub fn is_cut(&self) -> bool {
         self.index.tag_bytes < strongroom_fingerprint::TAG_BYTES

@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::mounts::Mount;
 use crate::transaction::{Key, Tx};
 use std::ops::ControlFlow;
+use strongroom_fingerprint::ScanKey;
 use strongroom_secret::{SecretBytes, Timestamp};
 
 /// What an engine that keeps people's values says of them: `Backend::fingerprints`.
@@ -36,6 +37,8 @@ pub struct FingerprintFunctions {
     pub about_path: fn(path: &str) -> String,
     /// How versions of a secret stand; None where there is no such secret any more.
     pub standing: fn(&mut Tx<'_>, &Mount, path: &str, now: Timestamp) -> Result<Option<Standing>, Error>,
+    /// The payloads of a secret that are kept, the current one among them.
+    pub payloads: fn(&mut Tx<'_>, &Mount, path: &str) -> Result<Vec<SecretBytes>, Error>,
     /// The values that are kept, from the place `after` on: a bounded piece.
     pub values: fn(&mut Tx<'_>, &Mount, after: &[u8]) -> Result<Piece, Error>,
 }
@@ -81,6 +84,7 @@ pub struct KeptValue {
 /// Keeps the fingerprints of a version in the transaction that writes it. `payload` is a JSON object; its texts are what
 /// is looked for.
 pub fn record(call: &mut Call<'_>, path: &str, version: u64, payload: &[u8]) -> Result<(), Error> {
+    crate::honey::follow(call, path, payload)?;
     let (mount, now) = (call.mount.clone(), call.now);
     record_in(&mut call.tx, &mount, path, (version, now), payload)
 }
@@ -101,6 +105,15 @@ pub fn record_in(
     let Some(row) = rows::made(&key, path, version, payload) else { return Ok(()) };
     let key = rows::key(tx, mount, created, &row);
     tx.put(&key, row.bytes)
+}
+
+/// Visits the texts of a payload that cannot be met by chance: those that have fingerprints.
+pub(crate) fn visit_strong(key: &ScanKey, payload: &[u8], visit: &mut dyn FnMut(&str)) {
+    leaves::visit(payload, &mut |_, text| {
+        if strongroom_fingerprint::fingerprints(key, text.as_bytes()).is_ok() {
+            visit(text);
+        }
+    });
 }
 
 /// Whether anything is stored in a mount's space but fingerprints: they are no data of the engine's.

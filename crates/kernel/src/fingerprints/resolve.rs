@@ -103,6 +103,7 @@ impl<'c, 'a> Teller<'c, 'a> {
         places: &BTreeMap<Place, Vec<Seen>>,
     ) -> Result<Map<String, Value>, Error> {
         let (mut shown, mut is_live, mut withheld) = (Vec::new(), false, 0_u64);
+        let mut is_honey = self.is_honey(tag, places);
         for (place, seen) in places {
             let Some(mount) = crate::mounts::by_id(self.call.topology, self.call.namespace.id(), place.mount)
             else {
@@ -110,16 +111,27 @@ impl<'c, 'a> Teller<'c, 'a> {
             };
             let (about, live) = self.place(&mount, tag, place, seen)?;
             is_live |= live;
+            is_honey &= about.get("honey").is_none_or(|honey| *honey == Value::Bool(true));
             match self.may_know(&mount, &place.path)? {
                 true => shown.push(Value::Object(about)),
                 false => withheld += 1,
             }
         }
-        Ok(Map::from_iter([
+        let mut answer = Map::from_iter([
             ("live".to_owned(), is_live.into()),
             ("places".to_owned(), shown.into()),
             ("withheld".to_owned(), withheld.into()),
-        ]))
+        ]);
+        if self.readers.is_some() {
+            answer.insert("honey".to_owned(), is_honey.into());
+        }
+        Ok(answer)
+    }
+
+    /// Whether a value is planted, as far as its tag says: it stands in some place, or it is itself a fake.
+    fn is_honey(&self, tag: &Tag, places: &BTreeMap<Place, Vec<Seen>>) -> bool {
+        let (call, namespace) = (&self.call, self.call.namespace.id());
+        !places.is_empty() || call.kernel.honey.is_value(call.tx.keys(), namespace, tag)
     }
 
     fn may_know(&self, mount: &Mount, path: &str) -> Result<bool, Error> {

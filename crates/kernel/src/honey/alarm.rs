@@ -165,7 +165,7 @@ fn note_incident(
     let secret = Leaked {
         name: planted.name.clone(),
         state: LeakState::Live,
-        kept_by: "honey: a planted fake".to_owned(),
+        kept_by: incident::KEPT_AS_HONEY.to_owned(),
         ..Leaked::default()
     };
     let facts = Facts { secrets: vec![secret], ..facts };

@@ -14,9 +14,12 @@ pub(crate) use store::note_told;
 
 use crate::barrier::Keys;
 use crate::call::Call;
+use crate::effect::Effect;
 use crate::error::Error;
+use crate::fingerprints;
 use crate::kernel::Kernel;
 use crate::request::Request;
+use crate::rotation;
 use crate::transaction::Tx;
 use parking_lot::{Mutex, RwLock};
 use record::Use;
@@ -60,6 +63,41 @@ fn tag_of_place(keys: &Keys, mount: u64, kind: &str, path: &str) -> Tag {
     start.with(kind.as_bytes()).with(b"\0").with(path.as_bytes()).finish()
 }
 
+/// Of a value that a scan found, by its fingerprint.
+fn tag_of_fingerprint(keys: &Keys, namespace: u64, tag: &strongroom_fingerprint::Tag) -> Tag {
+    let start = keys.handles.start().with(b"honey fingerprint\0").with(&namespace.to_be_bytes());
+    start.with(tag).finish()
+}
+
+/// The tags of a value that is planted: by what is presented, and by what a scan of the namespace finds.
+fn tags_of(keys: &Keys, namespace: u64, value: &str) -> [Tag; 2] {
+    let found = keys.scan.of(keys, namespace).tag(value.trim().as_bytes());
+    [tag_of_value(keys, value), tag_of_fingerprint(keys, namespace, &found)]
+}
+
+/// The tags of the texts of a fake's payload. What could be met by chance (a user's name) is no honey.
+fn tags_of_texts(keys: &Keys, namespace: u64, payload: &[u8]) -> Vec<Tag> {
+    let mut tags = Vec::new();
+    fingerprints::visit_strong(&keys.scan.of(keys, namespace), payload, &mut |text| {
+        tags.extend(tags_of(keys, namespace, text));
+    });
+    tags
+}
+
+/// A new version of a fake is a fake as well: its texts are known from this commit on.
+pub(crate) fn follow(call: &mut Call<'_>, path: &str, payload: &[u8]) -> Result<(), Error> {
+    let (mount, namespace) = (call.mount.record.id, call.namespace.id());
+    let honey = &call.kernel.honey;
+    let place = || tag_of_place(call.tx.keys(), mount, "kv", path.trim_matches('/'));
+    let Some(name) = honey.find(place).filter(|name| name.namespace == namespace) else { return Ok(()) };
+    let Some(mut planted) = store::read(&mut call.tx, &name)? else { return Ok(()) };
+    let texts = tags_of_texts(call.tx.keys(), namespace, payload);
+    store::add_texts(&mut call.tx, namespace, &mut planted, &texts)?;
+    store::save(&mut call.tx, namespace, &planted)?;
+    call.tx.after_commit(Effect::Honey);
+    Ok(())
+}
+
 impl Honey {
     /// Reads anew what is planted.
     pub(crate) fn load(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
@@ -79,6 +117,11 @@ impl Honey {
     /// Whether a secret of a KV mount is a fake. For those alone who may know.
     pub(crate) fn is_planted(&self, keys: &Keys, mount: u64, path: &str) -> bool {
         self.find(|| tag_of_place(keys, mount, "kv", path)).is_some()
+    }
+
+    /// The same of a value that a scan found.
+    pub(crate) fn is_value(&self, keys: &Keys, namespace: u64, tag: &strongroom_fingerprint::Tag) -> bool {
+        self.find(|| tag_of_fingerprint(keys, namespace, tag)).is_some()
     }
 
     fn note(&self, name: Name, used: Use) {
@@ -115,9 +158,20 @@ impl Honey {
 impl Call<'_> {
     /// A value of this mount was given out.
     pub fn note_read(&self, path: &str) {
-        let mount = self.mount.record.id;
+        self.note_place(self.mount.record.id, path, "read");
+    }
+
+    fn note_place(&self, mount: u64, path: &str, how: &str) {
         if let Some(name) = self.kernel.honey.find(|| tag_of_place(self.tx.keys(), mount, "kv", path)) {
-            self.note_honey(name, "read");
+            self.note_honey(name, how);
+        }
+    }
+
+    /// Somebody asked whether a value is that of a secret. Whoever has the value of a fake has read it, whatever they ask about.
+    pub(crate) fn note_validated(&self, place: &rotation::Place, value: &str, fits: bool) {
+        self.note_presented(value, "validate");
+        if fits {
+            self.note_place(place.mount, &place.path, "validate");
         }
     }
 

@@ -1,7 +1,7 @@
 //! `sys/honey`.
 
 use super::record::{Kind, Planted};
-use super::{Name, Tag, store, tag_of_place, tag_of_value};
+use super::{Name, Tag, store, tag_of_place, tags_of, tags_of_texts};
 use crate::backend::Class;
 use crate::call::Call;
 use crate::effect::Effect;
@@ -145,10 +145,10 @@ fn create(call: &mut Call<'_>) -> Result<Response, Error> {
             "note must be a text of at most {NOTE_BYTES_MAX} bytes on one line"
         )));
     }
-    let Made { kind, tags, fake } = make(call)?;
+    let Made { kind, tags, texts, fake } = make(call)?;
     let recipient = Recipient::of_fields(call)?;
     let had_key = call.fields().has("webhook_key");
-    let planted = Planted {
+    let mut planted = Planted {
         name: name.name,
         kind,
         note,
@@ -166,6 +166,7 @@ fn create(call: &mut Call<'_>) -> Result<Response, Error> {
     if !store::add_tags(&mut call.tx, name.namespace, &planted)? {
         return Err(Error::invalid("another honey stands for the same value or place"));
     }
+    store::add_texts(&mut call.tx, name.namespace, &mut planted, &texts)?;
     store::save(&mut call.tx, name.namespace, &planted)?;
     call.tx.after_commit(Effect::Honey);
     let mut shown = planted.shown();
@@ -183,6 +184,8 @@ fn create(call: &mut Call<'_>) -> Result<Response, Error> {
 struct Made {
     kind: Kind,
     tags: Vec<Tag>,
+    /// The same of the texts of a secret.
+    texts: Vec<Tag>,
     /// Where it was made here.
     fake: Option<SecretString>,
 }
@@ -216,8 +219,8 @@ fn make(call: &mut Call<'_>) -> Result<Made, Error> {
 }
 
 fn presented(call: &Call<'_>, kind: Kind, fake: SecretString) -> Made {
-    let tags = vec![tag_of_value(call.tx.keys(), fake.expose())];
-    Made { kind, tags, fake: Some(fake) }
+    let tags = tags_of(call.tx.keys(), call.namespace.id(), fake.expose()).to_vec();
+    Made { kind, tags, texts: Vec::new(), fake: Some(fake) }
 }
 
 /// A secret of a KV mount: its reads, and its texts wherever somebody presents them.
@@ -232,7 +235,13 @@ fn kv(call: &mut Call<'_>) -> Result<Made, Error> {
     may_write(call, &mount, &below)?;
     let keys = call.tx.keys().clone();
     let tags = vec![tag_of_place(&keys, mount.record.id, "kv", &below)];
-    Ok(Made { kind: Kind::Kv { path }, tags, fake: None })
+    let mut texts = Vec::new();
+    if let Some(functions) = mount.backend.fingerprints {
+        for payload in (functions.payloads)(&mut call.tx, &mount, &below)? {
+            texts.extend(tags_of_texts(&keys, call.namespace.id(), payload.expose()));
+        }
+    }
+    Ok(Made { kind: Kind::Kv { path }, tags, texts, fake: None })
 }
 
 /// Who may make a honey of a secret may change the secret.
@@ -267,7 +276,7 @@ fn user(call: &mut Call<'_>) -> Result<Made, Error> {
     }
     let tags = vec![tag_of_place(call.tx.keys(), mount.record.id, "user", &user)];
     let mount = path.trim_end_matches('/').to_owned();
-    Ok(Made { kind: Kind::User { mount, user }, tags, fake: None })
+    Ok(Made { kind: Kind::User { mount, user }, tags, texts: Vec::new(), fake: None })
 }
 
 fn mount_of(call: &Call<'_>, path: &str) -> Result<Arc<Mount>, Error> {

@@ -13,6 +13,9 @@ use std::ops::ControlFlow;
 const PLANTED: Table = Table(61);
 const TAGS: Table = Table(62);
 
+/// Of one honey: those of the texts of its first versions.
+const TAGS_MAX: usize = 256;
+
 /// What a tag stands for.
 #[derive(Debug, Serialize, Deserialize)]
 struct Tagged {
@@ -56,6 +59,26 @@ pub(super) fn add_tags(tx: &mut Tx<'_>, namespace: u64, planted: &Planted) -> Re
         tx.put_record(&key, &Tagged { namespace, name: planted.name.clone() })?;
     }
     Ok(true)
+}
+
+/// Adds the tags of texts of a fake, but those that another honey has: the first stands for them.
+pub(super) fn add_texts(
+    tx: &mut Tx<'_>,
+    namespace: u64,
+    planted: &mut Planted,
+    texts: &[Tag],
+) -> Result<(), Error> {
+    for tag in texts.iter().map(hex::encode) {
+        if planted.tags.len() >= TAGS_MAX || planted.tags.contains(&tag) {
+            continue;
+        }
+        let key = tag_key(tx, &tag);
+        if tx.record::<Tagged>(&key)?.is_none() {
+            tx.put_record(&key, &Tagged { namespace, name: planted.name.clone() })?;
+            planted.tags.push(tag);
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn remove(tx: &mut Tx<'_>, namespace: u64, planted: &Planted) -> Result<(), Error> {

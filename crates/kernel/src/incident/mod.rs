@@ -10,13 +10,28 @@ mod store;
 
 pub use change::{Act, By, Change, NAME_BYTES_MAX, Refusal, TEXT_BYTES_MAX, is_id};
 pub use model::{
-    Access, Closing, Event, Evidence, Facts, Incident, LeakState, Leaked, Progress, Reader, Sighting, Step,
-    StepKind, StepState,
+    Access, Closing, Event, Evidence, Facts, Incident, KEPT_AS_HONEY, KEPT_BY_SERVER, LeakState, Leaked,
+    Progress, Reader, Sighting, Step, StepKind, StepState,
 };
 pub(crate) use routes::ROUTES;
 pub(crate) use store::{note_told, read, save};
 
+use strongroom_crypto::hash::sha256;
 use strongroom_secret::{Entropy, Timestamp};
+
+/// How a webhook is called in the history: its host, and a few digits by which two of one host differ. The rest of an address may
+/// be a credential.
+pub fn webhook_name(url: &str) -> String {
+    let hash = hex::encode(sha256(url.as_bytes()));
+    format!("webhook {} ({})", host_of(url), hash.get(..6).unwrap_or_default())
+}
+
+/// The host and port of an address, without what may be a credential of it.
+pub(crate) fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit('@').next().unwrap_or_default()
+}
 
 /// An id that says the day and is nobody else's.
 pub fn new_id(entropy: &dyn Entropy, now: Timestamp) -> String {

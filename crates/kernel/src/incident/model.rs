@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strongroom_secret::Timestamp;
 
+/// Who keeps a secret of the server's: `Leaked::kept_by`.
+pub const KEPT_BY_SERVER: &str = "the server";
+/// The same of a fake.
+pub const KEPT_AS_HONEY: &str = "honey: a planted fake";
+
 /// Something that got out, from the first hit to the proof that it is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {

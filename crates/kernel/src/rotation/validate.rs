@@ -38,9 +38,10 @@ pub(super) fn validate(call: &mut Call<'_>) -> Result<Response, Error> {
     let field = call.fields().text("field")?.or_else(|| plan.and_then(|plan| plan.field));
     let candidates = candidates(call, &place, field.as_deref())?;
     let now = Rotation::moment(call.kernel, &mut call.tx)?;
-    let Some(found) = fitting(call, &presented, &candidates) else {
+    let found = fitting(call, &presented, &candidates);
+    call.note_validated(&place, presented.expose(), found.is_some());
+    let Some(found) = found else {
         failures.count(&place, client, limit, uptime);
-        call.note_presented(presented.expose(), "validate");
         call.kernel.metrics.rotations.validations_failed.fetch_add(1, Relaxed);
         return Ok(Response::data(Map::from_iter([("valid".to_owned(), Value::from(false))])));
     };

@@ -11,7 +11,7 @@ use strongroom_kernel::fingerprints::{self, FingerprintFunctions, KeptValue, Pie
 use strongroom_kernel::{
     Access, Backend, Call, Class, Data, Error, FieldKind, Fields, Key, Mount, Response, Route, Table, Tx,
 };
-use strongroom_secret::Timestamp;
+use strongroom_secret::{SecretBytes, Timestamp};
 
 pub(super) const VALUES: Table = Table(1);
 /// Stands before each stored value.
@@ -25,7 +25,12 @@ pub(crate) static V1: Backend = Backend {
 };
 
 static FINGERPRINTS: FingerprintFunctions =
-    FingerprintFunctions { value_path: str::to_owned, about_path: str::to_owned, standing, values };
+    FingerprintFunctions { value_path: str::to_owned, about_path: str::to_owned, standing, payloads, values };
+
+fn payloads(tx: &mut Tx<'_>, mount: &Mount, path: &str) -> Result<Vec<SecretBytes>, Error> {
+    let standing = standing(tx, mount, path, Timestamp::EPOCH)?;
+    Ok(standing.and_then(|standing| standing.value).into_iter().collect())
+}
 
 /// Values of one piece, and about how many bytes.
 const VALUES_MAX: usize = 128;

@@ -71,32 +71,33 @@ impl Store {
         }
     }
 
-    /// Says in each finding what it is of. What is known by a part of its tag alone and not to the server is no finding.
-    pub fn tell(&mut self, context: &Context, found: &mut Vec<Located>) {
+    /// Says in each finding what it is of. What is known by a part of its tag alone and not to the server is no finding; what is planted
+    /// is none either, where the server says so to who asks. How many those are.
+    pub fn tell(&mut self, context: &Context, found: &mut Vec<Located>) -> u64 {
+        let mut honey = 0;
         for (address, client) in &self.servers {
-            if context.project().offline {
-                continue;
-            }
-            let ours = |known: &KnownValue| known.server.as_deref() == Some(address.as_str());
-            let known = found.iter().filter_map(|located| located.finding.known.as_deref());
-            let tags: BTreeSet<String> =
-                known.filter(|known| ours(known)).map(|known| known.tag.clone()).collect();
-            let tags: Vec<String> = tags.into_iter().collect();
-            let mut resolved = Map::new();
-            for tags in tags.chunks(TAGS_MAX) {
-                match client.write("sys/fingerprints/resolve", &json!({ "tags": tags })) {
-                    Ok(answer) => resolved.extend(of_answer(answer)),
-                    Err(error) => context.output.note(&format!(
-                        "{address} does not say which secrets were found: {}",
-                        Failure::from(error).native_text().trim_end()
-                    )),
-                }
-            }
+            let matcher = self.matchers.iter().find(|matcher| matcher.server() == Some(address));
+            let Some(matcher) = matcher.filter(|_| !context.project().offline) else { continue };
+            let ours = |located: &Located| {
+                let known = located.finding.known.as_deref();
+                known.is_some_and(|known| known.server.as_deref() == Some(address.as_str()))
+            };
+            // What rules found may be planted too.
+            let tag = |located: &Located| match located.finding.known.as_deref().filter(|_| ours(located)) {
+                Some(known) => known.tag.clone(),
+                None => hex::encode(matcher.tag(located.finding.secret.expose())),
+            };
+            let resolved = resolve(context, (address, client), found.iter().map(tag).collect());
             found.retain_mut(|located| {
-                let Some(known) = located.finding.known.as_deref_mut().filter(|known| ours(known)) else {
+                let Some(about) = resolved.get(&tag(located)) else { return true };
+                if about.get("honey") == Some(&Value::Bool(true)) {
+                    honey += 1;
+                    return false;
+                }
+                let is_ours = ours(located);
+                let Some(known) = located.finding.known.as_deref_mut().filter(|_| is_ours) else {
                     return true;
                 };
-                let Some(about) = resolved.get(&known.tag) else { return true };
                 if known.is_cut && about.get("known") == Some(&Value::Bool(false)) {
                     return false;
                 }
@@ -105,7 +106,28 @@ impl Store {
                 true
             });
         }
+        honey
     }
+}
+
+/// What a server says of tags.
+fn resolve(
+    context: &Context,
+    (address, client): (&str, &Client),
+    tags: BTreeSet<String>,
+) -> Map<String, Value> {
+    let tags: Vec<String> = tags.into_iter().collect();
+    let mut resolved = Map::new();
+    for tags in tags.chunks(TAGS_MAX) {
+        match client.write("sys/fingerprints/resolve", &json!({ "tags": tags })) {
+            Ok(answer) => resolved.extend(of_answer(answer)),
+            Err(error) => context.output.note(&format!(
+                "{address} does not say which secrets were found: {}",
+                Failure::from(error).native_text().trim_end()
+            )),
+        }
+    }
+    resolved
 }
 
 fn of_answer(answer: Option<strongroom_api::Response>) -> Map<String, Value> {

@@ -45,6 +45,8 @@ pub struct Findings {
     pub statistics: Statistics,
     /// Known from a baseline or an ignore file.
     pub known: u64,
+    /// Planted fakes, told to those who may know.
+    pub honey: u64,
     /// What the baselines still list.
     pub unused: Vec<String>,
     pub took: Duration,
@@ -124,14 +126,14 @@ pub fn collect(
     };
     let statistics = source(&detector, watch, &mut take)?;
     drop(progress);
-    store.tell(context, &mut found);
+    let honey = store.tell(context, &mut found);
     let unused = ignores.unused().into_iter().map(|unused| match unused.line {
         0 => format!("{}: {}", unused.file, unused.text),
         line => format!("{}:{line}: {}", unused.file, unused.text),
     });
     let unused = unused.collect();
     let took = clock.monotonic().saturating_sub(started);
-    Ok(Findings { found, statistics, known, unused, took, detector })
+    Ok(Findings { found, statistics, known, honey, unused, took, detector })
 }
 
 fn ignores(args: &CommonArgs, root: Option<&Path>, redaction: Redaction) -> Result<Ignores, Failure> {
@@ -290,9 +292,13 @@ fn tell_summary(context: &Context, form: &Form<'_>, findings: &Findings) {
         0 => String::new(),
         count => format!(", {count} known and left out"),
     };
+    let honey = match findings.honey {
+        0 => String::new(),
+        count => format!(", {count} planted as honey and left out"),
+    };
     let counts = match form.is_human() {
         true => "took ".to_owned(),
         false => Summary::new(&findings.found, findings.rules(), &findings.statistics).to_string() + ", ",
     };
-    context.output.note(&format!("{counts}{seconds:.3} s{known}"));
+    context.output.note(&format!("{counts}{seconds:.3} s{known}{honey}"));
 }

@@ -4,7 +4,7 @@ use super::row::{self, Stored};
 use std::ops::ControlFlow;
 use strongroom_kernel::fingerprints::{FingerprintFunctions, KeptValue, Piece, Standing, VersionState};
 use strongroom_kernel::{Error, Mount, Tx};
-use strongroom_secret::Timestamp;
+use strongroom_secret::{SecretBytes, Timestamp};
 
 /// Secrets of one piece, and about how many bytes.
 const SECRETS_MAX: usize = 64;
@@ -14,8 +14,16 @@ pub(super) static FUNCTIONS: FingerprintFunctions = FingerprintFunctions {
     value_path: |path| format!("data/{path}"),
     about_path: |path| format!("metadata/{path}"),
     standing,
+    payloads,
     values,
 };
+
+fn payloads(tx: &mut Tx<'_>, mount: &Mount, path: &str) -> Result<Vec<SecretBytes>, Error> {
+    let Some(stored) = row::read_at(tx, mount, path)? else { return Ok(Vec::new()) };
+    let mut values = Vec::new();
+    take(tx, mount, path, &stored, &mut values)?;
+    Ok(values.into_iter().map(|value| value.payload).collect())
+}
 
 fn standing(tx: &mut Tx<'_>, mount: &Mount, path: &str, now: Timestamp) -> Result<Option<Standing>, Error> {
     let Some(stored) = row::read_at(tx, mount, path)? else { return Ok(None) };

@@ -119,9 +119,11 @@ impl Notice {
 
     /// Where it goes, without what may be a credential.
     pub(crate) fn host(&self) -> &str {
-        let url = self.recipient.target.url.as_str();
-        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        rest.split(['/', '?', '#']).next().unwrap_or_default()
+        crate::incident::host_of(self.url())
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.recipient.target.url.as_str()
     }
 
     fn webhook(&self) -> Webhook {
@@ -236,13 +238,19 @@ impl Kernel {
                 row.error = failed.clone().unwrap_or_default();
                 tx.put_record(&key, &row)?;
             }
-            let host = notice.host();
             match &row.subject {
                 Subject::Honey { namespace, name } => {
                     crate::honey::note_told(&mut tx, *namespace, name, failed.as_deref(), now)?;
                 }
                 Subject::Incident { namespace, id } if is_over => {
-                    crate::incident::note_told(&mut tx, *namespace, id, host, failed.as_deref(), now)?;
+                    crate::incident::note_told(
+                        &mut tx,
+                        *namespace,
+                        id,
+                        notice.url(),
+                        failed.as_deref(),
+                        now,
+                    )?;
                 }
                 Subject::Incident { .. } => {}
             }

@@ -222,7 +222,8 @@ impl Step {
             (Act::Begin { .. }, Open | Failed) => self.go(UnderWay, String::new(), by, "begun"),
             (Act::Begin { .. }, UnderWay) => self.go(UnderWay, String::new(), by, "begun again"),
             (Act::Begin { .. }, Done | Skipped) => return wrong(self, "begun; reopen it first"),
-            (Act::Progress { evidence }, UnderWay) => {
+            // What was begun goes on by itself: a webhook hears in the end.
+            (Act::Progress { evidence }, UnderWay | Failed) => {
                 let said = self.show(evidence, by)?;
                 format!("went on: {said}")
             }
@@ -248,6 +249,8 @@ impl Step {
                 let reason = written("reason", &reason)?;
                 let said = self.go(Open, reason, by, "reopened");
                 self.reason.clear();
+                // What showed that it was done does not show that it was done again.
+                self.evidence.clear();
                 said
             }
             (Act::Reopen { .. }, Open | UnderWay) => return wrong(self, "reopened"),

@@ -2,7 +2,7 @@
 
 use super::change::{Act, By, Change, Refusal, is_id};
 use super::model::{Evidence, Facts, Incident, StepKind};
-use super::{new_id, store};
+use super::{new_id, store, webhook_name};
 use crate::call::Call;
 use crate::error::{Error, ErrorKind};
 use crate::notices::{self, Notice, Recipient, Subject};
@@ -183,20 +183,40 @@ fn read(call: &mut Call<'_>) -> Result<Response, Error> {
     Ok(response)
 }
 
+/// Who was told, or is being told already, is not told again: whoever asks may have died before the answer came.
 fn notify(call: &mut Call<'_>) -> Result<Response, Error> {
     let incident = found(call)?;
     let recipient = Recipient::of_fields(call)?.ok_or_else(|| Error::invalid("missing webhook"))?;
+    let of = webhook_name(recipient.target.url.as_str());
+    let told = incident.step(StepKind::Notify).and_then(|step| step.evidence.iter().find(|one| one.of == of));
+    if let Some(told) = told {
+        let at = told.at.rfc3339();
+        return Ok(Response::data(Map::from_iter([
+            ("of".to_owned(), of.into()),
+            ("told".to_owned(), at.into()),
+        ])));
+    }
+    let subject = Subject::Incident { namespace: call.namespace.id(), id: incident.id.clone() };
+    let waiting = notices::waiting(&mut call.tx, &subject)?;
+    if let Some(notice) = waiting.iter().find(|notice| notice.url() == recipient.target.url) {
+        return Ok(Response::data(asked(notice, of)));
+    }
     let key = (!call.fields().has("webhook_key")).then(|| recipient.key_text());
     let id = format!("{}-{}", incident.id, uuid_v4(call.entropy()));
-    let subject = Subject::Incident { namespace: call.namespace.id(), id: incident.id.clone() };
-    let notice = Notice::new(id.clone(), subject, recipient, incident.message().to_string(), call.now);
-    let host = notice.host().to_owned();
+    let notice = Notice::new(id, subject, recipient, incident.message().to_string(), call.now);
     notices::put(&mut call.tx, &notice)?;
-    Ok(Response::data(Map::from_iter([
-        ("notice".to_owned(), id.into()),
-        ("host".to_owned(), host.into()),
-        ("webhook_key".to_owned(), key.into()),
-    ])))
+    let mut answer = asked(&notice, of);
+    answer.insert("webhook_key".to_owned(), key.into());
+    Ok(Response::data(answer))
+}
+
+fn asked(notice: &Notice, of: String) -> Map<String, Value> {
+    Map::from_iter([
+        ("notice".to_owned(), notice.id.as_str().into()),
+        ("host".to_owned(), notice.host().into()),
+        ("of".to_owned(), of.into()),
+        ("error".to_owned(), notice.error.as_str().into()),
+    ])
 }
 
 fn delete(call: &mut Call<'_>) -> Result<Response, Error> {

@@ -2,6 +2,7 @@
 
 use super::change::{Act, By, Change};
 use super::model::{Evidence, Incident, StepKind, StepState};
+use super::webhook_name;
 use crate::error::Error;
 use crate::namespaces::kernel_space;
 use crate::transaction::{Key, Record, Table, Tx};
@@ -49,20 +50,22 @@ pub(crate) fn note_told(
     tx: &mut Tx<'_>,
     namespace: u64,
     id: &str,
-    host: &str,
+    url: &str,
     failed: Option<&str>,
     now: Timestamp,
 ) -> Result<(), Error> {
     let Some(mut incident) = read(tx, namespace, id)? else { return Ok(()) };
     let (by, seen) = (By { name: "server", at: now }, incident.revision);
-    let is_under_way = incident.step(StepKind::Notify).is_some_and(|step| step.state == StepState::UnderWay);
+    let step = incident.step(StepKind::Notify);
+    let goes_on = step.is_some_and(|step| matches!(step.state, StepState::UnderWay | StepState::Failed));
+    let of = webhook_name(url);
     let change = match failed {
-        None if is_under_way && incident.closed.is_none() => {
-            let evidence = Evidence { of: format!("webhook {host}"), text: "told".to_owned(), at: now };
+        None if goes_on && incident.closed.is_none() => {
+            let evidence = Evidence { of, text: "told".to_owned(), at: now };
             Change::Step { step: StepKind::Notify, act: Act::Progress { evidence: vec![evidence] } }
         }
-        None => Change::Note { text: format!("{host} was told") },
-        Some(why) => Change::Note { text: format!("{host} could not be told, and is not any more: {why}") },
+        None => Change::Note { text: format!("{of} was told") },
+        Some(why) => Change::Note { text: format!("{of} could not be told, and is not any more: {why}") },
     };
     match incident.apply(change, by, seen) {
         Ok(()) => save(tx, namespace, &incident),

@@ -167,5 +167,6 @@ pub fn locate(path: &Path, found: &mut [Sighting]) -> Result<(), Failure> {
 pub fn repository(named: Option<&Path>) -> Option<PathBuf> {
     let path = named.unwrap_or(Path::new("."));
     let found = Repository::discover(path, &ObjectDirectories::default(), &mut Statistics::default());
-    (named.is_some() || found.is_ok()).then(|| path.to_owned())
+    // Whole: it stands in reports, which are read elsewhere.
+    (named.is_some() || found.is_ok()).then(|| path.canonicalize().unwrap_or_else(|_| path.to_owned()))
 }

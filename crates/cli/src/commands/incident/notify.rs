@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 use strongroom_api::client::{TlsOptions, WebClient, WebRequest};
-use strongroom_kernel::incident::StepKind;
+use strongroom_kernel::incident::{StepKind, webhook_name};
 use strongroom_project::files::{self, Links};
 use strongroom_secret::SecretString;
 
@@ -23,16 +23,17 @@ const MAIL_BYTES_MAX: u64 = 1 << 20;
 pub fn notify(run: &mut Run<'_>) -> Result<Outcome, Failure> {
     let mut failed = Vec::new();
     for url in run.args.webhook.clone() {
-        let of = format!("webhook {}", host(&url));
+        let of = webhook_name(&url);
         let told = match run.client() {
             Some(_) => by_server(run, &url)?,
-            None => post(&url, &run.incident.message()),
+            // Of a run that broke off.
+            None if is_told(run, &of) => Ok(()),
+            None => match post(&url, &run.incident.message()) {
+                Ok(()) => Ok(run.progress(StepKind::Notify, evidence(&of, "told"))?),
+                Err(why) => Err(why),
+            },
         };
-        match told {
-            Ok(()) if run.client().is_some() => {}
-            Ok(()) => run.progress(StepKind::Notify, evidence(&of, "told"))?,
-            Err(why) => failed.push(format!("{of}: {why}")),
-        }
+        failed.extend(told.err().map(|why| format!("{of}: {why}")));
     }
     let path = mail(run)?;
     let text =
@@ -44,6 +45,11 @@ pub fn notify(run: &mut Run<'_>) -> Result<Outcome, Failure> {
     }
 }
 
+fn is_told(run: &Run<'_>, of: &str) -> bool {
+    let step = run.incident.step(StepKind::Notify);
+    step.is_some_and(|step| step.evidence.iter().any(|one| one.of == of))
+}
+
 /// By the server: it signs, and goes on trying until the webhook hears. What comes of that stands in the incident.
 fn by_server(run: &mut Run<'_>, url: &str) -> Result<Result<(), String>, Failure> {
     let id = run.incident.id.clone();
@@ -53,12 +59,13 @@ fn by_server(run: &mut Run<'_>, url: &str) -> Result<Result<(), String>, Failure
         .while_doing(|| "having the server tell a webhook".to_owned())?;
     let asked = asked.and_then(|asked| asked.data).unwrap_or_default();
     let text = |name: &str| asked.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let of = format!("webhook {}", text("host"));
-    run.tell(&format!("  {of}: signed with {} (told this once)", text("webhook_key")));
+    let of = text("of");
+    if let Some(key) = asked.get("webhook_key").and_then(Value::as_str) {
+        run.tell(&format!("  {of}: signed with {key} (told this once)"));
+    }
     for _ in 0..WATCHED_MAX {
         run.incident = run.desk.again(&run.incident)?;
-        let step = run.incident.step(StepKind::Notify);
-        if step.is_some_and(|step| step.evidence.iter().any(|one| one.of == of)) {
+        if is_told(run, &of) {
             return Ok(Ok(()));
         }
         std::thread::sleep(WATCH_INTERVAL);
@@ -83,13 +90,6 @@ fn post(url: &str, message: &Value) -> Result<(), String> {
         Ok((status, _)) => Err(format!("it answered with status {status}")),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// An address without what may be a credential of it.
-fn host(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    authority.rsplit('@').next().unwrap_or_default().to_owned()
 }
 
 fn mail(run: &Run<'_>) -> Result<PathBuf, Failure> {

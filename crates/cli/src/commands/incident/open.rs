@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Kind};
 use crate::values::StandardInput;
 use serde::Deserialize;
+use serde_json::Value;
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,8 +29,10 @@ pub fn run(context: &Context, args: &OpenArgs) -> Result<ExitCode, Failure> {
     }
     let desk = Desk::of(context, &args.place)?;
     let mut subject = Subject::default();
-    if let Some(report) = &args.report {
-        take_report(report, args.finding.as_deref(), &mut subject)?;
+    if let Some(report) = &args.report
+        && let Some(known) = take_report(report, args.finding.as_deref(), &mut subject)?
+    {
+        store::take_known(desk.client(), &known, &mut subject)?;
     }
     if let Some(name) = &args.name {
         take_name(context, &desk, args, name, &mut subject)?;
@@ -157,7 +160,20 @@ struct FindingJson {
     #[serde(default)]
     notes: Vec<String>,
     #[serde(default)]
+    known: Option<KnownJson>,
+    #[serde(default)]
     commit: Option<CommitJson>,
+}
+
+/// What a scan with `--known` says of a value of a server's store.
+#[derive(Deserialize)]
+pub struct KnownJson {
+    pub tag: String,
+    #[serde(default)]
+    pub server: String,
+    /// What the server said when it was scanned.
+    #[serde(default)]
+    pub places: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -171,7 +187,11 @@ struct CommitJson {
     date: String,
 }
 
-fn take_report(path: &Path, wanted: Option<&str>, subject: &mut Subject) -> Result<(), Failure> {
+fn take_report(
+    path: &Path,
+    wanted: Option<&str>,
+    subject: &mut Subject,
+) -> Result<Option<KnownJson>, Failure> {
     let bytes = strongroom_project::files::read(path, REPORT_BYTES_MAX)
         .map_err(|error| Failure::usage(error.to_string()))?;
     let shown = path.display();
@@ -187,9 +207,12 @@ fn take_report(path: &Path, wanted: Option<&str>, subject: &mut Subject) -> Resu
         )));
     }
     let finding = pick(report.findings, wanted).map_err(|error| error.prefixed(&shown.to_string()))?;
-    // Known secrets are named by the scan.
-    for note in &finding.notes {
-        subject.unknown(format!("what was found was said to be {note}"));
+    let known = finding.known.filter(|known| !known.server.is_empty());
+    if known.is_none() {
+        // An index that no server made names what it knows.
+        for note in &finding.notes {
+            subject.unknown(format!("what was found was said to be {note}"));
+        }
     }
     let commit = finding.commit;
     subject.facts.findings.push(Sighting {
@@ -207,7 +230,7 @@ fn take_report(path: &Path, wanted: Option<&str>, subject: &mut Subject) -> Resu
         object: finding.object,
         ..Sighting::default()
     });
-    Ok(())
+    Ok(known)
 }
 
 fn pick(mut findings: Vec<FindingJson>, wanted: Option<&str>) -> Result<FindingJson, Failure> {

@@ -173,7 +173,7 @@ fn origin(run: &Run<'_>) -> Option<PathBuf> {
     let remote = repository.remote?;
     let remote = remote.strip_prefix("file://").unwrap_or(&remote);
     let folder = repository.work_tree.unwrap_or(repository.git_dir).join(remote);
-    (!remote.contains("://") && folder.is_dir()).then_some(folder)
+    (!remote.contains("://") && folder.is_dir()).then(|| folder.canonicalize().unwrap_or(folder))
 }
 
 fn work_tree(path: &Path) -> Option<PathBuf> {

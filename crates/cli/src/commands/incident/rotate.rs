@@ -7,7 +7,7 @@ use crate::commands::rotate::watch;
 use crate::failure::{Doing, Failure};
 use serde_json::{Map, Value, json};
 use strongroom_api::client::Client;
-use strongroom_kernel::incident::{LeakState, Leaked, StepKind};
+use strongroom_kernel::incident::{KEPT_AS_HONEY, KEPT_BY_SERVER, LeakState, Leaked, StepKind};
 use strongroom_project::resolve::Selection;
 
 pub fn plan(run: &Run<'_>) -> String {
@@ -34,8 +34,15 @@ pub fn rotate(run: &mut Run<'_>) -> Result<Outcome, Failure> {
     }
     let mut old = Vec::new();
     for secret in &secrets {
-        let of_server = secret.kept_by == "the server";
-        let failed = if of_server { of_the_server(run, secret)? } else { of_the_project(run, secret)? };
+        let failed = match secret.kept_by.as_str() {
+            KEPT_BY_SERVER => of_the_server(run, secret)?,
+            KEPT_AS_HONEY => {
+                let said = "a planted fake: nobody has to be given another";
+                run.progress(StepKind::Rotate, evidence(&secret.name, said))?;
+                None
+            }
+            _ => of_the_project(run, secret)?,
+        };
         old.extend(failed);
     }
     match old.is_empty() {
@@ -134,6 +141,9 @@ fn begin(client: &Client, incident: &str, secret: &Leaked) -> Result<Begun, Fail
     {
         return Ok(Begun::Rotation(id.to_owned()));
     }
+    if let Some(id) = rotated_before(client, secret, &note)? {
+        return Ok(Begun::Rotation(id));
+    }
     let mut body = json!({ "note": note });
     if secret.state == LeakState::Grace
         && let Some(body) = body.as_object_mut()
@@ -154,6 +164,23 @@ fn begin(client: &Client, incident: &str, secret: &Leaked) -> Result<Begun, Fail
         Some(id) => Ok(Begun::Rotation(id.to_owned())),
         None => Ok(Begun::Ended),
     }
+}
+
+/// The rotation by which an earlier run replaced the version: a grace that it left is not cut short.
+fn rotated_before(client: &Client, secret: &Leaked, note: &str) -> Result<Option<String>, Failure> {
+    let name = &secret.name;
+    let past = client
+        .read(&format!("sys/rotation/history/{name}"), &[])
+        .while_doing(|| format!("looking at the rotations of {name}"))?;
+    let past = past.and_then(|past| past.data).unwrap_or_default();
+    let entries = past.get("rotations").and_then(Value::as_array);
+    let of_this = |entry: &&Value| {
+        entry.get("note").and_then(Value::as_str) == Some(note)
+            && entry.get("outcome").and_then(Value::as_str) == Some("promoted")
+            && entry.get("replaced_version").and_then(Value::as_u64) == secret.version
+    };
+    let found = entries.and_then(|entries| entries.iter().find(of_this)?.get("id")?.as_str());
+    Ok(found.map(str::to_owned))
 }
 
 fn is_ours(active: &Map<String, Value>, note: &str) -> bool {

@@ -111,7 +111,7 @@ impl Run<'_> {
             Err(error) => {
                 // The step stays under way where not even that can be written down: the next run begins it again.
                 let reason = format!("it broke off: {}", error.message());
-                self.change(Change::Step { step, act: Act::Fail { reason } })?;
+                drop(self.change(Change::Step { step, act: Act::Fail { reason } }));
                 return Err(error.doing(format!("doing the step {}", step.as_str())));
             }
         };

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::failure::{Doing, Failure};
 use serde_json::{Map, Value};
 use strongroom_api::client::{Client, KvMount, KvVersion};
-use strongroom_kernel::incident::{Facts, LeakState, Leaked, Reader};
+use strongroom_kernel::incident::{Facts, KEPT_BY_SERVER, LeakState, Leaked, Reader};
 use strongroom_project::resolve::{Depth, Resolved, Selection};
 use strongroom_secret::{SecretBytes, Timestamp};
 
@@ -48,13 +48,17 @@ impl Subject {
     }
 
     fn take_values(&mut self, name: &str, field: Option<&str>, data: &Map<String, Value>) {
-        for (member, value) in data.iter().filter(|(member, _)| field.is_none_or(|field| field == *member)) {
+        let mut add = |member: &str, value: &Value| {
             if let Value::String(text) = value {
                 self.values.push((format!("{name}#{member}"), SecretBytes::new(text.clone().into_bytes())));
             }
-        }
-        if let Some(field) = field.filter(|field| !data.contains_key(*field)) {
-            self.unknown(format!("{name} has no member {field:?}"));
+        };
+        match field {
+            None => data.iter().for_each(|(member, value)| add(member, value)),
+            Some(field) => match member(data, field) {
+                Some(value) => add(field, value),
+                None => self.unknown(format!("{name} has no member {field:?}")),
+            },
         }
     }
 
@@ -116,6 +120,24 @@ impl Subject {
     }
 }
 
+/// A member by its name, or by the names that lead to it, joined by dots as fingerprints have them. Of JSON within a text, the text.
+fn member<'d>(data: &'d Map<String, Value>, field: &str) -> Option<&'d Value> {
+    if let Some(value) = data.get(field) {
+        return Some(value);
+    }
+    let (first, rest) = field.split_once('.')?;
+    let mut value = data.get(first)?;
+    for name in rest.split('.') {
+        value = match value {
+            Value::Object(members) => members.get(name)?,
+            Value::Array(items) => items.get(name.parse::<usize>().ok()?)?,
+            // JSON within the text: all of it got out.
+            text => return Some(text),
+        };
+    }
+    Some(value)
+}
+
 fn duplicate(value: &SecretBytes) -> SecretBytes {
     SecretBytes::new(value.expose().to_vec())
 }
@@ -133,7 +155,7 @@ pub fn look_up(
         name: name.to_owned(),
         field: field.map(str::to_owned),
         version,
-        kept_by: "the server".to_owned(),
+        kept_by: KEPT_BY_SERVER.to_owned(),
         ..Leaked::default()
     };
     if mount.version == KvVersion::One {

@@ -87,7 +87,8 @@ pub fn gather(
             // They were made of the same values.
             sought.missing.clear();
         }
-        Err(error) if error.is_missing() => {}
+        // Opened elsewhere: what a step ends can be looked for afterwards all the same.
+        Err(error) if error.is_missing() => keep(context, incident, &sought.values)?,
         Err(error) => return Err(error.into()),
     }
     sought.matchers.retain(|matcher| !matcher.secrets().is_empty());

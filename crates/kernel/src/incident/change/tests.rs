@@ -91,6 +91,28 @@ fn what_a_step_cannot_become() {
 }
 
 #[test]
+fn what_was_begun_goes_on_by_itself_and_what_is_done_again_is_shown_again() {
+    let mut incident = opened();
+    step(&mut incident, StepKind::Notify, Act::Begin { take_over: false }).unwrap();
+    step(&mut incident, StepKind::Notify, Act::Fail { reason: "no answer yet".to_owned() }).unwrap();
+    step(&mut incident, StepKind::Notify, Act::Progress { evidence: shown("webhook") }).unwrap();
+    assert_eq!(incident.step(StepKind::Notify).unwrap().state, StepState::Failed);
+    step(&mut incident, StepKind::Notify, Act::Done { evidence: vec![] }).unwrap();
+    step(&mut incident, StepKind::Notify, Act::Reopen { reason: "others too".to_owned() }).unwrap();
+    assert!(step(&mut incident, StepKind::Notify, Act::Done { evidence: vec![] }).is_err());
+}
+
+#[test]
+fn two_webhooks_of_one_host_are_two_and_their_secrets_stay() {
+    let (one, two) = ("https://u:p@hooks.example/services/AAA", "https://hooks.example/services/BBB");
+    let names = [one, two].map(crate::incident::webhook_name);
+    assert_ne!(names[0], names[1]);
+    for name in names {
+        assert!(name.starts_with("webhook hooks.example (") && name.len() < 40, "{name}");
+    }
+}
+
+#[test]
 fn evidence_of_one_thing_is_kept_once() {
     let mut incident = opened();
     step(&mut incident, StepKind::Revoke, Act::Begin { take_over: false }).unwrap();

@@ -304,6 +304,72 @@ fn a_mount_that_keeps_none_and_one_that_keeps_them_again() {
     assert_eq!(data["begin_again"], true);
 }
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[test]
+fn what_is_gone_is_named_for_a_time() {
+    let server = server();
+    let root = server.root();
+    let tune = json!({ "fingerprints_kept_for": "30d" });
+    for mount in ["kv", "one"] {
+        assert_eq!(root.write(&format!("sys/mounts/{mount}/tune"), tune.clone()).status, 204);
+    }
+    assert_eq!(root.read("sys/mounts/kv/tune").data()["fingerprints_kept_for"], 30 * 24 * 3600);
+    write(&server, "live", json!({ "password": SECOND }));
+    write(&server, "app", json!({ "password": FIRST }));
+    write(&server, "app", json!({ "password": "fake-third-Hb6Gf3Yz9Ua5Qe0Wi8Ok7" }));
+    root.write("one/app", json!({ "token": "fake-one-Ua5Qe0Wi8Ok7Lp2Mv4Zx" }));
+    settle(&server);
+    server.clock.advance(DAY * 400);
+    settle(&server);
+    // A value that is there is named however old it is; a deleted one can be brought back.
+    check(&server, FIRST, &["kv/app#password 1=superseded"]);
+    root.write("kv/delete/app", json!({ "versions": [1] }));
+    server.clock.advance(DAY * 40);
+    settle(&server);
+    server.clock.advance(DAY * 40);
+    settle(&server);
+    check(&server, FIRST, &["kv/app#password 1=deleted"]);
+    // The time begins when it is gone, and is begun once.
+    root.write("kv/destroy/app", json!({ "versions": [1] }));
+    root.delete("one/app");
+    for _ in 0..29 {
+        server.clock.advance(DAY);
+        settle(&server);
+    }
+    check(&server, FIRST, &["kv/app#password 1=destroyed"]);
+    check(&server, "fake-one-Ua5Qe0Wi8Ok7Lp2Mv4Zx", &["one/app#token 0=removed"]);
+    let server = server.restarted(|_| ());
+    server.clock.advance(DAY * 3);
+    settle(&server);
+    check(&server, FIRST, &[]);
+    check(&server, "fake-one-Ua5Qe0Wi8Ok7Lp2Mv4Zx", &[]);
+    check(&server, SECOND, &["kv/live#password 1=current"]);
+    check(&server, "fake-third-Hb6Gf3Yz9Ua5Qe0Wi8Ok7", &["kv/app#password 2=current"]);
+}
+
+#[test]
+fn of_many_versions_the_newest_are_named() {
+    let server = server();
+    let tune = json!({ "fingerprints_versions": 15 });
+    assert_eq!(server.root().write("sys/mounts/kv/tune", tune).status, 204);
+    let value = |number: u64| format!("fake-{number:03}-9Qm2LrXz7Tn4VbPk8Wd3");
+    for number in 1..=20 {
+        write(&server, "app", json!({ "password": value(number) }));
+    }
+    server.clock.advance(DAY * 2);
+    settle(&server);
+    // Ten are kept by the secret itself, and five more are named.
+    check(&server, &value(4), &[]);
+    check(&server, &value(5), &["kv/app#password 5=dropped"]);
+    check(&server, &value(11), &["kv/app#password 11=superseded"]);
+    assert_eq!(exported(&server.root(), 0).len(), 16);
+    let root = server.root();
+    for wrong in [json!({ "fingerprints_versions": "x" }), json!({ "fingerprints_kept_for": "soon" })] {
+        assert_eq!(root.write("sys/mounts/kv/tune", wrong).status, 400);
+    }
+}
+
 #[test]
 fn a_mount_that_becomes_version_2() {
     let server = server();

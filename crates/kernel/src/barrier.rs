@@ -2,7 +2,7 @@
 
 use crate::decoded::Decoded;
 use crate::error::Error;
-use crate::fingerprints::ScanKeys;
+use crate::fingerprints::{ScanKeys, TagIndexes};
 use crate::hidden_names::HiddenNames;
 use strongroom_crypto::Key;
 use strongroom_crypto::keyring::Keyring;
@@ -26,6 +26,8 @@ pub struct Keys {
     pub handles: MacKey,
     /// Fingerprints of values, by namespace.
     pub(crate) scan: ScanKeys,
+    /// Which rows hold the tags that were made by them.
+    pub(crate) tags: TagIndexes,
     /// What was read with these keys.
     pub(crate) decoded: Decoded,
 }
@@ -39,6 +41,7 @@ impl Keys {
             audit: MacKey::new(&keyring.derive("audit values")),
             handles: MacKey::new(&keyring.derive("handles")),
             scan: ScanKeys::default(),
+            tags: TagIndexes::default(),
             hidden: HiddenNames::default(),
             decoded: Decoded::default(),
             keyring,

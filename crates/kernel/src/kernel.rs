@@ -8,7 +8,7 @@ use crate::caller::CallerCache;
 use crate::effect::Effect;
 use crate::error::Error;
 use crate::expirer::Housekeeping;
-use crate::fingerprints::BuiltMounts;
+use crate::fingerprints::{BuiltMounts, Sweeps};
 use crate::honey::Honey;
 use crate::in_flight::InFlight;
 use crate::lockout::Lockouts;
@@ -128,6 +128,7 @@ pub struct Kernel {
     pub(crate) probing: Probing,
     /// Mounts whose index of fingerprints is whole.
     pub(crate) built: BuiltMounts,
+    pub(crate) sweeps: Sweeps,
     /// Values that were asked about and are in no secret.
     pub(crate) guesses: Failures,
     pub(crate) honey: Honey,
@@ -190,6 +191,7 @@ impl Kernel {
             rotation: Rotation::default(),
             probing: Probing::default(),
             built: BuiltMounts::default(),
+            sweeps: Sweeps::default(),
             guesses: Failures::default(),
             honey: Honey::default(),
             notices: Notices::default(),

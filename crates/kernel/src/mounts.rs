@@ -72,6 +72,16 @@ pub struct MountConfig {
     /// No fingerprints of its values are kept.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_fingerprints: bool,
+    /// How long they are kept of a value that is gone.
+    #[serde(skip_serializing_if = "Duration::is_zero")]
+    pub fingerprints_kept_for: Duration,
+    /// Of a secret, so many versions back from the current one. Zero: the default.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub fingerprints_versions: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// When failed logins of one user are no longer looked at.

@@ -4,7 +4,7 @@
 use crate::backend::{Class, Tidied};
 use crate::effect::Effect;
 use crate::error::Error;
-use crate::fingerprints::build_missing;
+use crate::fingerprints::{build_missing, sweep};
 use crate::grants::{end_lease, revoke_token};
 use crate::identity;
 use crate::kernel::Kernel;
@@ -64,6 +64,13 @@ impl Kernel {
             });
             for mount in indexed {
                 step(&|tx| build_missing(tx, mount, &self.built))?;
+            }
+            let swept = namespace.mounts.values().filter(|mount| {
+                let has_rows = mount.backend.fingerprints.is_some() && !mount.record.config.no_fingerprints;
+                has_rows && !mount.record.is_upgrading && self.sweeps.is_due(mount, self.now())
+            });
+            for mount in swept {
+                step(&|tx| sweep(tx, mount, &self.sweeps, self.now()))?;
             }
             for mount in &namespace.retiring {
                 step(&|tx| remove_mount(self, tx, mount))?;
@@ -157,6 +164,7 @@ pub(crate) fn remove_mount(kernel: &Kernel, tx: &mut Tx<'_>, mount: &Mount) -> R
         }
     })?;
     if removal == Removal::Done {
+        tx.keys().tags.forget(mount);
         identity::forget_mount(tx, mount.namespace, &mount.record.accessor)?;
         let mut table = mounts::read_table(tx, mount.namespace)?;
         table.mounts.retain(|record| record.id != mount.record.id);

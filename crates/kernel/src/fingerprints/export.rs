@@ -12,15 +12,12 @@ use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 use strongroom_fingerprint::TAG_BYTES;
 
 /// Fingerprints in one answer.
 const PAGE_MAX: usize = 16_384;
 /// With less of a tag, a scan would find what is not there.
 const TAG_BYTES_MIN: usize = 2;
-/// A request may be committed this long after its time: what is that new is sent once more.
-const LATE: Duration = Duration::from_secs(120);
 const CURSOR_FORMAT: u8 = 1;
 const POSITION_BYTES: usize = 16 + ID_BYTES;
 
@@ -103,7 +100,7 @@ fn page(
 ) -> Result<Page, Error> {
     let mut page = Page { packed: Vec::new(), count: 0, cursor, has_more: false };
     let mut sent = HashSet::new();
-    let settled = rows::time_id(call.now.minus(LATE));
+    let settled = rows::settled_before(call.now);
     for (mount, state) in mounts {
         let begun = page.cursor.get(&mount.record.id).map_or([0; ID_BYTES], |position| position.after);
         let mut after = begun;
@@ -123,10 +120,8 @@ fn page(
             })
         })?;
         // At the end of a mount's rows, those of the last minutes are left to be sent again.
-        if !is_full && after.get(..settled.len()) > Some(&settled) {
-            let mut until = [0; ID_BYTES];
-            until.iter_mut().zip(settled).for_each(|(to, from)| *to = from);
-            after = until.max(begun);
+        if !is_full {
+            after = after.min(settled).max(begun);
         }
         page.cursor.insert(mount.record.id, Position { generation: state.generation, after });
         if is_full {

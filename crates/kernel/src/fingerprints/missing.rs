@@ -9,6 +9,7 @@ use crate::transaction::{Key, Record, Table, Tx};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+use strongroom_secret::Timestamp;
 
 pub(super) const STATE: Table = Table(253);
 /// Rows that go in one commit, of a mount that keeps none any longer.
@@ -22,6 +23,8 @@ pub(super) struct State {
     pub is_whole: bool,
     /// Another one begins when rows come in that are older than the newest: who fetches what is new starts anew.
     pub generation: u64,
+    /// When all rows were last looked at for values that are gone, in seconds.
+    pub swept: i64,
     /// Where the next piece begins.
     #[serde(with = "hex::serde")]
     after: Vec<u8>,
@@ -61,6 +64,12 @@ pub(super) fn mark_whole(tx: &mut Tx<'_>, mount: &Mount) -> Result<(), Error> {
     tx.put_record(&key, &State { is_whole: true, ..State::default() })
 }
 
+pub(super) fn note_swept(tx: &mut Tx<'_>, mount: &Mount, now: Timestamp) -> Result<(), Error> {
+    let state = State { swept: now.seconds(), ..state(tx, mount)? };
+    let key = key(tx, mount);
+    tx.put_record(&key, &state)
+}
+
 /// One piece of what is missing, or of what a mount keeps no longer.
 pub(crate) fn build_missing(tx: &mut Tx<'_>, mount: &Mount, built: &BuiltMounts) -> Result<Removal, Error> {
     // Rows are added or removed, and read by nobody who would decide anything by them: what is read need not hold the
@@ -95,7 +104,7 @@ fn remove_all(tx: &mut Tx<'_>, mount: &Mount, built: &BuiltMounts) -> Result<Rem
     }
     let mut state = state(tx, mount)?;
     if state.is_whole || !state.after.is_empty() {
-        state = State { generation: state.generation + 1, ..State::default() };
+        state = State { generation: state.generation + 1, swept: state.swept, ..State::default() };
         let key = key(tx, mount);
         tx.put_record(&key, &state)?;
     } else if !tx.is_changed() {

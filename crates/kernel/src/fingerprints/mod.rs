@@ -3,7 +3,7 @@
 //!
 //! The rows of a mount are in a table of the mount's own space, ordered by the time of their version: writers append, and
 //! whoever fetches the index fetches what is new. A row stays when its version is deleted, destroyed or pushed out: an old
-//! leak is still told by name. It goes with the mount.
+//! leak is still told by name. It goes with the mount, or a long time after its value (`sweep.rs`).
 //!
 //! Every namespace has a scan key of its own, derived from the keyring for this purpose alone: what is exported of one
 //! namespace says nothing of another.
@@ -16,10 +16,14 @@ mod readers;
 mod resolve;
 mod routes;
 mod rows;
+mod sweep;
+mod tags;
 
 pub(crate) use keys::ScanKeys;
 pub(crate) use missing::{BuiltMounts, build_missing};
 pub(crate) use routes::ROUTES;
+pub(crate) use sweep::{Sweeps, sweep};
+pub(crate) use tags::TagIndexes;
 
 use crate::call::Call;
 use crate::error::Error;

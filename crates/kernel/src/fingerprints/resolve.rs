@@ -2,6 +2,7 @@
 
 use super::readers::Readers;
 use super::rows::{self, Row};
+use super::tags::rows_with;
 use super::{Standing, VersionState, leaves};
 use crate::call::Call;
 use crate::error::Error;
@@ -52,16 +53,28 @@ impl Found {
     }
 }
 
-/// Looks for tags in all rows of a namespace.
+/// Looks for tags in the rows of a namespace.
 pub(super) fn find(call: &mut Call<'_>, tags: &[Tag]) -> Result<Found, Error> {
     let mut found = Found { places: tags.iter().map(|tag| (*tag, BTreeMap::new())).collect(), count: 0 };
-    for (mount, _) in super::export::mounts(call)? {
+    let now = call.now;
+    for (mount, state) in super::export::mounts(call)? {
         let mount_id = mount.record.id;
-        call.tx.untracked(|tx| {
-            rows::visit(tx, &mount, &[], &mut |id, row| {
+        call.tx.untracked(|tx| match rows_with(tx, &mount, (state.generation, now), &mut tags.iter())? {
+            Some(ids) => {
+                for id in ids {
+                    rows::read(tx, &mount, &id, &mut |row| {
+                        take(&mut found, mount_id, rows::time_of(&id), row);
+                    })?;
+                    if found.is_full() {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            None => rows::visit(tx, &mount, &[], &mut |id, row| {
                 take(&mut found, mount_id, rows::time_of(id), row);
                 if found.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })
+            }),
         })?;
     }
     Ok(found)

@@ -1,6 +1,6 @@
 //! The rows of a mount's index. A key is the time of the version (milliseconds, six bytes, big endian) and a keyed hash of
-//! path and version; a row is a byte of format, the version (eight bytes), the path, and for each text its name and its
-//! fingerprints, packed. Lengths and counts are two bytes, big endian.
+//! path and version; a row is a byte of format, the version (eight bytes), in the second format since when the value is gone (as the
+//! time in a key), the path, and for each text its name and its fingerprints, packed. Lengths and counts are two bytes, big endian.
 
 use super::leaves;
 use crate::error::Error;
@@ -8,12 +8,19 @@ use crate::mounts::Mount;
 use crate::transaction::{Key, Table, Tx};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::time::Duration;
 use strongroom_fingerprint::{Fingerprint, Form, PACKED_BYTES, ScanKey, TAG_BYTES, Tag, fingerprints};
 use strongroom_secret::Timestamp;
 
 /// In the mount's own space, beside the engine's own tables.
 pub(super) const ROWS: Table = Table(254);
 const FORMAT: u8 = 1;
+/// Of a value that is gone.
+const FORMAT_GONE: u8 = 2;
+/// What stands before the path, or before the time in the second format.
+const HEAD_BYTES: usize = 9;
+/// A request may be committed this long after its time.
+pub(super) const LATE: Duration = Duration::from_secs(120);
 /// Fingerprints of one version.
 const FINGERPRINTS_MAX: usize = 1024;
 /// What follows the table in a key.
@@ -29,6 +36,8 @@ pub(super) struct MadeRow {
 /// A row that was read.
 pub(super) struct Row<'r> {
     pub version: u64,
+    /// When it was first seen that the value is gone.
+    pub gone_since: Option<Timestamp>,
     pub path: &'r str,
     leaves: &'r [u8],
 }
@@ -93,6 +102,59 @@ pub(super) fn key(tx: &Tx<'_>, mount: &Mount, created: Timestamp, row: &MadeRow)
     tx.id_key(&table(tx, mount), &id)
 }
 
+/// Up to here rows are as they stay: later ones may come in with a time before theirs.
+pub(super) fn settled_before(now: Timestamp) -> [u8; ID_BYTES] {
+    let mut id = [0; ID_BYTES];
+    id.iter_mut().zip(time_id(now.minus(LATE))).for_each(|(to, from)| *to = from);
+    id
+}
+
+/// Reads one row.
+pub(super) fn read(
+    tx: &mut Tx<'_>,
+    mount: &Mount,
+    id: &[u8],
+    take: &mut dyn FnMut(&Row<'_>),
+) -> Result<(), Error> {
+    let key = tx.id_key(&table(tx, mount), id);
+    if let Some(bytes) = tx.get(&key)? {
+        take(&Row::read(bytes.expose()).ok_or_else(of_another_form)?);
+    }
+    Ok(())
+}
+
+pub(super) fn remove(tx: &mut Tx<'_>, mount: &Mount, id: &[u8]) -> Result<(), Error> {
+    let key = tx.id_key(&table(tx, mount), id);
+    tx.delete(&key)
+}
+
+/// Notes that a row's value is gone, or there again.
+pub(super) fn note_gone(
+    tx: &mut Tx<'_>,
+    mount: &Mount,
+    id: &[u8],
+    gone_since: Option<Timestamp>,
+) -> Result<(), Error> {
+    let key = tx.id_key(&table(tx, mount), id);
+    let Some(bytes) = tx.get(&key)? else { return Ok(()) };
+    let row = noted(bytes.expose(), gone_since).ok_or_else(of_another_form)?;
+    tx.put(&key, row)
+}
+
+fn noted(bytes: &[u8], gone_since: Option<Timestamp>) -> Option<Vec<u8>> {
+    let skipped = if Row::read(bytes)?.gone_since.is_some() { TIME_BYTES } else { 0 };
+    let (head, rest) = bytes.split_at_checked(HEAD_BYTES)?;
+    let mut row = head.to_vec();
+    *row.first_mut()? = if gone_since.is_some() { FORMAT_GONE } else { FORMAT };
+    row.extend(gone_since.iter().flat_map(|since| time_id(*since)));
+    row.extend_from_slice(rest.get(skipped..)?);
+    Some(row)
+}
+
+fn of_another_form() -> Error {
+    Error::internal("a row of fingerprints has another form: a newer program wrote it")
+}
+
 /// Visits a mount's rows after an id, in order, until `visit` breaks.
 pub(super) fn visit(
     tx: &mut Tx<'_>,
@@ -102,19 +164,26 @@ pub(super) fn visit(
 ) -> Result<(), Error> {
     let table = table(tx, mount);
     tx.entries_after(&table, after, &mut |id, bytes| {
-        let row = Row::read(bytes).ok_or_else(|| {
-            Error::internal("a row of fingerprints has another form: a newer program wrote it")
-        })?;
+        let row = Row::read(bytes).ok_or_else(of_another_form)?;
         Ok(visit(id, &row))
     })
 }
 
 impl<'r> Row<'r> {
     fn read(bytes: &'r [u8]) -> Option<Self> {
-        let ([FORMAT], rest) = bytes.split_first_chunk()? else { return None };
+        let ([format], rest) = bytes.split_first_chunk()?;
         let (version, mut rest) = rest.split_first_chunk::<8>()?;
+        let gone_since = match *format {
+            FORMAT => None,
+            FORMAT_GONE => {
+                let (time, after) = rest.split_first_chunk::<TIME_BYTES>()?;
+                rest = after;
+                Some(time_of(time))
+            }
+            _ => return None,
+        };
         let path = take_text(&mut rest)?;
-        Some(Self { version: u64::from_be_bytes(*version), path, leaves: rest })
+        Some(Self { version: u64::from_be_bytes(*version), gone_since, path, leaves: rest })
     }
 
     pub(super) fn leaves(&self) -> impl Iterator<Item = Leaf<'r>> + use<'r> {
@@ -185,7 +254,15 @@ mod tests {
         let leaf = read.leaves().next().unwrap();
         assert_eq!(leaf.whole(), Some(key.tag(b"fake9Qm2LrXz7Tn4VbPk8Wd3")));
         assert_eq!(leaf.form(&leaf.whole().unwrap()), Some(Form::Whole));
+        // Gone, and back.
+        let since = Timestamp::from_nanoseconds(1_790_000_000_123_000_000);
+        let gone = noted(&row.bytes, Some(since)).unwrap();
+        let read = Row::read(&gone).unwrap();
+        assert_eq!((read.path, read.version, read.gone_since), ("app/db", 3, Some(since)));
+        assert_eq!(read.leaves().count(), 2);
+        assert_eq!(noted(&noted(&gone, Some(since)).unwrap(), None).unwrap(), row.bytes);
         for end in 0..row.bytes.len() {
+            assert!(noted(&gone[..end], None).is_none_or(|row| row.len() < gone.len()));
             if let Some(read) = Row::read(&row.bytes[..end]) {
                 assert!(read.leaves().count() <= 2);
             }

@@ -44,6 +44,12 @@ fn common(mount: &MountRecord, (default_ttl, ttl_max): (Duration, Duration)) -> 
     if config.no_fingerprints {
         map.insert("fingerprints".to_owned(), false.into());
     }
+    if !config.fingerprints_kept_for.is_zero() {
+        map.insert("fingerprints_kept_for".to_owned(), config.fingerprints_kept_for.as_secs().into());
+    }
+    if config.fingerprints_versions > 0 {
+        map.insert("fingerprints_versions".to_owned(), config.fingerprints_versions.into());
+    }
     if !config.listing_visibility.is_empty() {
         map.insert("listing_visibility".to_owned(), config.listing_visibility.clone().into());
     }
@@ -87,6 +93,8 @@ pub(super) fn apply(mount: &mut MountRecord, fields: &Fields) -> Result<(), Erro
     if let Some(keeps) = fields.boolean("fingerprints")? {
         config.no_fingerprints = !keeps;
     }
+    set(&mut config.fingerprints_kept_for, lifetime("fingerprints_kept_for")?);
+    set(&mut config.fingerprints_versions, fields.count("fingerprints_versions")?);
     if let Some(visibility) = fields.text("listing_visibility")? {
         if !["", "hidden", "unauth"].contains(&visibility.as_str()) {
             return Err(Error::invalid("listing_visibility must be \"unauth\", \"hidden\" or empty"));

@@ -8,6 +8,7 @@
 
 mod act;
 mod choose;
+mod fingerprints;
 mod model;
 mod store;
 
@@ -530,6 +531,7 @@ impl World {
             self.check_status(0, &act, self.model.expect(&act, self.now()), &answer);
             self.check_content(0, &act, &answer);
         }
+        self.check_fingerprints();
     }
 }
 

@@ -55,10 +55,24 @@ pub(super) enum Wrapped {
 pub(super) struct Store {
     pub is_v2: bool,
     secrets: BTreeMap<usize, Secret>,
+    /// Everything that was ever written.
+    pub written: Vec<Written>,
+    /// Secrets that were made.
+    made: u64,
+}
+
+/// A version that was written once.
+pub(super) struct Written {
+    pub secret: usize,
+    pub version: u64,
+    pub value: u64,
+    /// Which secret of this name it is of.
+    made: u64,
 }
 
 #[derive(Default, Clone)]
 struct Secret {
+    made: u64,
     first: u64,
     versions: Vec<Version>,
 }
@@ -528,18 +542,43 @@ impl Store {
         }
     }
 
+    /// How the server has to say that a version stands; None where a secret was made anew so soon that nobody can tell.
+    pub(super) fn state(&self, written: &Written) -> Option<&'static str> {
+        let Some(secret) = self.secrets.get(&written.secret) else { return Some("removed") };
+        if !self.is_v2 {
+            let is_it = secret.version(0).is_some_and(|version| version.value == written.value);
+            return Some(if is_it { "current" } else { "superseded" });
+        }
+        let current = secret.current();
+        let kept = written.version.checked_sub(secret.first).and_then(|_| secret.version(written.version));
+        Some(match kept {
+            None if written.version < current => "dropped",
+            None => "removed",
+            Some(_) if secret.made != written.made => return None,
+            Some(version) if version.is_destroyed => "destroyed",
+            Some(version) if version.is_deleted => "deleted",
+            Some(_) if written.version == current => "current",
+            Some(_) => "superseded",
+        })
+    }
+
     /// Changes what is stored; for a read, the value.
     fn happened(&mut self, kv: &Kv) -> Option<u64> {
         match kv {
             Kv::Put { secret, value, .. } => {
                 let fresh = Version { value: *value, is_deleted: false, is_destroyed: false };
                 let is_v2 = self.is_v2;
-                let found =
-                    self.secrets.entry(*secret).or_insert_with(|| Secret { first: 1, ..Secret::default() });
+                let made = &mut self.made;
+                let found = self.secrets.entry(*secret).or_insert_with(|| {
+                    *made += 1;
+                    Secret { made: *made, first: 1, ..Secret::default() }
+                });
                 if !is_v2 {
                     found.versions.clear();
                 }
                 found.versions.push(fresh);
+                let version = if is_v2 { found.current() } else { 0 };
+                self.written.push(Written { secret: *secret, version, value: *value, made: found.made });
                 if found.versions.len() > VERSIONS_KEPT {
                     found.versions.remove(0);
                     found.first += 1;

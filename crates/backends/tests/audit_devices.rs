@@ -1,5 +1,5 @@
 //! Audit devices of a whole server: posted to a server that hangs, and a store that is older than what audit signed.
-#![allow(clippy::unwrap_used, reason = "what fails here shall fail the test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here shall fail the test")]
 
 use serde_json::{Value, json};
 use std::io::Cursor;
@@ -10,7 +10,7 @@ use strongroom_kernel::{KernelSettings, Seal};
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_storage::{Storage, archive};
 use strongroom_testkit::outbound::WebServer;
-use strongroom_testkit::server::{TestServer, new_kernel};
+use strongroom_testkit::server::{Session, TestServer, new_kernel};
 
 /// A collector of audit lines, and the switch that makes it hang.
 fn collector() -> (WebServer, Arc<Mutex<Vec<Value>>>, Arc<AtomicBool>) {
@@ -126,4 +126,89 @@ fn a_store_that_is_older_than_what_audit_signed_does_not_open() {
     let forged = std::fs::read_to_string(&log).unwrap().replace("\"store_index\":", "\"store_index\":9");
     std::fs::write(&log, forged).unwrap();
     opened(KernelSettings::default()).expect("forged checkpoints do not count");
+}
+
+/// Every record of a search, all pieces of it, and whether the chain was whole.
+fn searched(session: &Session<'_>, mut body: Value) -> (Vec<Value>, bool) {
+    let (mut found, mut is_intact) = (Vec::new(), true);
+    loop {
+        let answer = session.write("sys/audit-search", body.clone());
+        let data = answer.data();
+        assert_eq!(data["device"], "file");
+        found.extend(data["matches"].as_array().unwrap().clone());
+        is_intact &= data["chain"]["intact"] == true;
+        body["cursor"] = data["cursor"].clone();
+        if data["more"] == false {
+            return (found, is_intact);
+        }
+    }
+}
+
+#[test]
+fn the_server_says_who_did_what_by_its_own_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let server = TestServer::start(strongroom_backends::all());
+    let root = server.root();
+    assert_eq!(root.write("sys/audit-search", json!({})).refusal().0, 400);
+    let options = json!({ "file_path": path });
+    assert_eq!(root.write("sys/audit/file", json!({ "type": "file", "options": options })).status, 204);
+    let mount = json!({ "type": "kv", "options": { "version": "2" } });
+    assert_eq!(root.write("sys/mounts/secret", mount).status, 204);
+    root.write("secret/data/db", json!({ "data": { "password": "fake-Zq7xw91Lk3Vt8Rb2" } })).data();
+    let rules = r#"path "secret/*" { capabilities = ["read"] }"#;
+    root.write("sys/policies/acl/app", json!({ "policy": rules }));
+    let token =
+        root.write("auth/token/create", json!({ "policies": ["app"], "display_name": "app" })).token();
+    let app = server.session(Some(&token)).from_address("192.0.2.7");
+    for _ in 0..5 {
+        app.read("secret/data/db").data();
+        server.clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(app.write("sys/audit-search", json!({})).status, 403);
+    let of_db = json!({ "path": "secret/data/db", "kind": "response" });
+    let (all, is_intact) = searched(&root, of_db.clone());
+    assert!(is_intact);
+    let who: Vec<&str> = all.iter().filter_map(|record| record["display_name"].as_str()).collect();
+    assert_eq!(who, ["root", "token-app", "token-app", "token-app", "token-app", "token-app"]);
+    assert_eq!((&all[1]["remote_address"], &all[1]["operation"]), (&json!("192.0.2.7"), &json!("read")));
+    // In pieces of one record the same is found.
+    let mut one = of_db.clone();
+    one["limit"] = json!(1);
+    assert_eq!(searched(&root, one), (all.clone(), true));
+    let narrowed = |name: &str, value: Value| {
+        let mut body = of_db.clone();
+        body[name] = value;
+        searched(&root, body).0.len()
+    };
+    assert_eq!(narrowed("display_name", json!("root")), 1);
+    assert_eq!(narrowed("since", all[3]["time"].clone()), 3);
+    assert_eq!(narrowed("until", all[3]["time"].clone()), 3);
+    assert_eq!(narrowed("failed", json!(true)), 0);
+    let said = root.write("sys/audit-search", json!({})).body.to_string();
+    assert!(!said.contains("fake-Zq7xw91Lk3Vt8Rb2") && !said.contains("hmac-sha256:fake"), "{said}");
+    for wrong in [
+        json!({ "kind": "both" }),
+        json!({ "since": "yesterday" }),
+        json!({ "cursor": "x" }),
+        json!({ "cursor": "A".repeat(5000) }),
+        json!({ "device": "other" }),
+    ] {
+        assert_eq!(root.write("sys/audit-search", wrong.clone()).status, 400, "{wrong}");
+    }
+    // A line that was taken out is noticed, whatever is searched for.
+    let cursor = root.write("sys/audit-search", json!({ "limit": 1 })).data()["cursor"].clone();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let kept: Vec<&str> = text.lines().enumerate().filter(|(at, _)| *at != 4).map(|(_, line)| line).collect();
+    std::fs::write(&path, kept.join("\n") + "\n").unwrap();
+    let answer = root.write("sys/audit-search", of_db.clone());
+    assert!(answer.data()["chain"]["broken"].as_str().unwrap().contains("audit.log:5"), "{answer:?}");
+    // Another file stands there by now.
+    std::fs::rename(&path, folder.path().join("audit.log.1")).unwrap();
+    std::fs::write(&path, "").unwrap();
+    let answer = root.write("sys/audit-search", json!({ "cursor": cursor }));
+    assert_eq!(answer.data()["begin_again"], true, "{answer:?}");
+    let team = server.root().in_namespace("team");
+    root.write("sys/namespaces/team", json!({})).data();
+    assert_eq!(team.write("sys/audit-search", json!({})).status, 400);
 }

@@ -5,7 +5,8 @@
 //! * [`Broker`] hands the lines to its devices. Each device has a thread, a bounded queue and a chain of its own. A
 //!   device that hangs or fails is not waited for until it works again; with no working device a record is refused.
 //! * Each line names the hash of the line before it, and signed checkpoints seal what is written so far.
-//!   [`Verifier`] finds the first line that was altered, removed, inserted or moved; [`Search`] answers who did what.
+//!   [`Verifier`] finds the first line that was altered, removed, inserted or moved; [`Search`] answers who did what, and
+//!   [`search_piece`] both, a piece of a file at a time.
 
 mod broker;
 mod chain;
@@ -14,6 +15,7 @@ mod device;
 mod http_sink;
 mod lines;
 mod mask;
+mod piece;
 mod record;
 mod search;
 mod sink;
@@ -32,6 +34,7 @@ pub use config::{
 };
 pub use device::DeviceHealth;
 pub use mask::hashed;
+pub use piece::{Piece, Position, search_piece};
 pub use record::{
     AuthFacts, CallerFacts, DataFacts, GrantingPolicy, HeaderFacts, MountFacts, Record, RequestFacts,
     ResponseFacts, WrapFacts,

@@ -192,6 +192,12 @@ impl<'a> Verifier<'a> {
         }
     }
 
+    /// For what follows a line: the first line that is read has to name it.
+    pub(super) fn after(point: Option<ChainPoint>, options: VerifyOptions<'a>) -> Self {
+        let last = point.map(|point| Seen { line: 0, point });
+        Self { last, ..Self::new(options) }
+    }
+
     /// Reads the next log, to its end. After a break only the counts go on.
     pub fn read(&mut self, log: &str, reader: impl BufRead) -> io::Result<()> {
         self.log = log.to_owned();

@@ -79,7 +79,7 @@ pub(crate) fn audit_entries(tx: &mut Tx<'_>) -> Result<Vec<AuditTableEntry>, Err
     tx.records(&table)
 }
 
-fn in_root(call: &Call<'_>) -> Result<(), Error> {
+pub(super) fn in_root(call: &Call<'_>) -> Result<(), Error> {
     match call.namespace.path().is_root() {
         true => Ok(()),
         false => Err(Error::invalid("audit devices belong to the root namespace")),

@@ -1,6 +1,7 @@
 //! The kernel's own routes: `sys/`, and beside it in every namespace `auth/token/`, `identity/` and `cubbyhole/`.
 
 mod audit;
+mod audit_search;
 mod config;
 mod explain;
 mod fields;
@@ -54,6 +55,7 @@ pub(crate) use rekey::{Rekey, Target};
 
 const TABLES: &[&[Route]] = &[
     audit::ROUTES,
+    audit_search::ROUTES,
     config::ROUTES,
     explain::ROUTES,
     crate::fingerprints::ROUTES,

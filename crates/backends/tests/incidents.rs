@@ -91,3 +91,53 @@ fn incidents_are_of_their_namespace_and_need_a_policy() {
     let noted = somebody.write(&format!("sys/incidents/{id}/note"), json!({ "text": "x", "revision": 1 }));
     assert_eq!(noted.data()["events"][1]["by"], "token");
 }
+
+/// The table of docs/incident.md, each entry of it.
+#[test]
+fn the_api_as_it_is_documented() {
+    let server = TestServer::start(strongroom_backends::all());
+    let id = opened(&server);
+    let root = server.root();
+    let seen = || root.read(&format!("sys/incidents/{id}")).data()["revision"].clone();
+    let ask = |what: &str, mut body: Value| {
+        body["revision"] = seen();
+        root.write(&format!("sys/incidents/{id}/{what}"), body)
+    };
+    let shown = json!([{ "of": "version 3", "text": "deleted" }]);
+    for body in [
+        json!({ "act": "begin" }),
+        json!({ "act": "progress", "evidence": shown }),
+        json!({ "act": "fail", "reason": "no answer" }),
+        json!({ "act": "begin", "take_over": true }),
+        json!({ "act": "done", "evidence": [] }),
+        json!({ "act": "reopen", "reason": "another version" }),
+        json!({ "act": "skip", "reason": "a drill" }),
+    ] {
+        assert_eq!(ask("step/revoke", body.clone()).status, 200, "{body}");
+    }
+    let learnt =
+        json!({ "facts": { "leases": ["database/creds/app"], "unknown": ["who else has a clone"] } });
+    assert_eq!(ask("facts", learnt).data()["facts"]["leases"][0], "database/creds/app");
+    assert_eq!(ask("facts", json!({ "facts": { "leases": "x" } })).status, 400);
+    assert_eq!(ask("note", json!({ "text": "by a contractor" })).status, 200);
+    // Who asks twice, because no answer came, has one notice; another webhook of the same host has its own.
+    let told = |hook: &str| {
+        let body = json!({ "webhook": format!("http://127.0.0.1:1/{hook}") });
+        root.write(&format!("sys/incidents/{id}/notify"), body).data().clone()
+    };
+    let (first, again, other) = (told("a"), told("a"), told("b"));
+    assert!(first["webhook_key"].as_str().unwrap().starts_with("whsec_"));
+    assert_eq!((&first["notice"], again.get("webhook_key")), (&again["notice"], None));
+    assert_ne!((&first["notice"], &first["of"]), (&other["notice"], &other["of"]));
+    let waiting = root.read(&format!("sys/incidents/{id}")).data()["notices_waiting"].clone();
+    assert_eq!(waiting.as_array().unwrap().len(), 2, "{waiting}");
+    assert_eq!(root.write(&format!("sys/incidents/{id}/notify"), json!({})).status, 400);
+    assert_eq!(ask("close", json!({})).status, 400);
+    assert_eq!(ask("close", json!({ "force": true, "note": "a drill" })).status, 200);
+    assert_eq!(ask("facts", json!({ "facts": {} })).status, 412);
+    assert_eq!(ask("reopen", json!({ "reason": "after all" })).status, 200);
+    assert_eq!(ask("reopen", json!({ "reason": "after all" })).status, 412);
+    assert_eq!(ask("close", json!({ "force": true, "note": "over" })).status, 200);
+    assert_eq!(root.list("sys/incidents").data()["keys"], json!([id]));
+    assert_eq!(root.delete(&format!("sys/incidents/{id}")).status, 204);
+}

@@ -8,6 +8,8 @@ mod world;
 
 #[path = "incident/alone.rs"]
 mod alone;
+#[path = "incident/bad_input.rs"]
+mod bad_input;
 #[path = "incident/broken_off.rs"]
 mod broken_off;
 #[path = "incident/gate.rs"]

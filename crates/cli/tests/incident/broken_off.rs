@@ -1,6 +1,7 @@
 //! Runs that are killed, and servers that are killed under them, at every request that changes something: the next run goes on.
 //! Nothing is done twice that would hurt, nothing is left out, and the history says who did what when.
 
+use super::bad_input::rules;
 use super::gate::{Event, Gate, Moment};
 use super::world::{VALUE, World, text, wait_until};
 use serde_json::Value;
@@ -9,19 +10,6 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use strongroom_testkit::outbound::WebServer;
-
-const RULES: &str = r#"
-    path "sys/incidents"            { capabilities = ["create", "update", "read", "list"] }
-    path "sys/incidents/*"          { capabilities = ["create", "update", "read"] }
-    path "sys/fingerprints/resolve" { capabilities = ["update"] }
-    path "sys/fingerprints/lookup"  { capabilities = ["update", "sudo"] }
-    path "sys/rotation/leak/*"      { capabilities = ["update"] }
-    path "sys/rotation/+/*"         { capabilities = ["read"] }
-    path "secret/metadata/*"        { capabilities = ["read"] }
-    path "secret/data/*"            { capabilities = ["read"] }
-    path "secret/delete/*"          { capabilities = ["update"] }
-    path "sys/audit"                { capabilities = ["read", "sudo"] }
-"#;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Victim {
@@ -213,7 +201,7 @@ fn value(number: usize) -> String {
 /// At each request from the first to the last, at one of the moments after the other.
 fn at_every_request(victim: Victim, moments: &[Moment]) {
     let mut world = World::with_server();
-    world.write_policy("answers", RULES);
+    world.write_policy("answers", rules());
     let token = world.token_of("answers", "answers");
     let ears = Ears::open();
     let mut reached = 0;

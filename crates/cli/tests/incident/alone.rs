@@ -37,7 +37,7 @@ fn a_finding_of_a_report_becomes_an_incident() {
     let report = report.to_str().unwrap();
     let (code, said) = project.failed(&["incident", "open", "--report", report]);
     assert_eq!(code, Some(2));
-    assert!(said.contains("there are 2 findings"), "{said}");
+    assert!(said.contains("there are 2 findings") && said.contains("2 is generic in config.ini:1"), "{said}");
     let opened = project.json(&["incident", "open", "--report", report, "--finding", "2"]);
     assert_eq!(opened["facts"]["findings"][0]["rule"], "generic");
     let (code, _) = project.failed(&["incident", "open", "--report", report, "--finding", "3"]);

@@ -233,15 +233,17 @@ fn take_report(
     Ok(known)
 }
 
+/// Findings that are named where none was chosen.
+const LISTED_MAX: usize = 10;
+
 fn pick(mut findings: Vec<FindingJson>, wanted: Option<&str>) -> Result<FindingJson, Failure> {
     let count = findings.len();
     let position = match wanted {
-        None if count == 1 => Some(0),
-        None => {
-            return Err(Failure::usage(format!(
-                "there are {count} findings: which one? --finding ID or NUMBER"
-            )));
-        }
+        None => match only_one(&findings) {
+            Some(position) => Some(position),
+            None if count == 0 => return Err(Failure::missing("there is no finding in it")),
+            None => return Err(which_one(&findings)),
+        },
         Some(wanted) => {
             let by_name = findings.iter().position(|finding| finding.fingerprint == wanted);
             by_name.or_else(|| wanted.parse::<usize>().ok()?.checked_sub(1).filter(|number| *number < count))
@@ -253,6 +255,33 @@ fn pick(mut findings: Vec<FindingJson>, wanted: Option<&str>) -> Result<FindingJ
             Err(Failure::new(Kind::Missing, format!("there is no finding {}", wanted.unwrap_or_default())))
         }
     }
+}
+
+/// The one that there is; of several of one line the one that names a secret of a store, if one does.
+fn only_one(findings: &[FindingJson]) -> Option<usize> {
+    let first = findings.first()?;
+    let is_there = |finding: &FindingJson| {
+        (&finding.path, finding.start_line, finding.commit.as_ref().map(|commit| &commit.id))
+            == (&first.path, first.start_line, first.commit.as_ref().map(|commit| &commit.id))
+    };
+    let mut known = (0..).zip(findings).filter(|(_, finding)| finding.known.is_some());
+    match (findings.len(), known.next(), known.next()) {
+        (1, ..) => Some(0),
+        (_, Some((position, _)), None) if findings.iter().all(is_there) => Some(position),
+        _ => None,
+    }
+}
+
+fn which_one(findings: &[FindingJson]) -> Failure {
+    let mut listed = String::new();
+    for (number, finding) in (1..).zip(findings).take(LISTED_MAX) {
+        let FindingJson { rule, path, start_line, .. } = finding;
+        listed.push_str(&format!("; {number} is {rule} in {path}:{start_line}"));
+    }
+    if findings.len() > LISTED_MAX {
+        listed.push_str(&format!("; and {} more", findings.len() - LISTED_MAX));
+    }
+    Failure::usage(format!("there are {} findings: which one? --finding NUMBER{listed}", findings.len()))
 }
 
 fn title(args: &OpenArgs, subject: &Subject) -> String {

@@ -12,4 +12,4 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use entropy::Entropy;
 pub use names::{MountPath, NameError, NamespacePath, PolicyName, RequestPath};
 pub use time::{Clock, Timestamp};
-pub use value::{SecretBytes, SecretString};
+pub use value::{SecretBytes, SecretString, wipe};

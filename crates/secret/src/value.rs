@@ -68,14 +68,22 @@ impl From<&str> for SecretString {
 
 impl Drop for SecretBytes {
     fn drop(&mut self) {
-        self.0.zeroize();
+        wipe(&mut self.0);
     }
 }
 
 impl Drop for SecretString {
     fn drop(&mut self) {
-        self.0.zeroize();
+        wipe(&mut std::mem::take(&mut self.0).into_bytes());
     }
+}
+
+/// Overwrites the whole room of a vector, and empties it. The same as its own `zeroize`, which goes byte by byte: that takes longer
+/// than most of what is done with a text.
+pub fn wipe(bytes: &mut Vec<u8>) {
+    bytes.as_mut_slice().zeroize();
+    bytes.spare_capacity_mut().zeroize();
+    bytes.clear();
 }
 
 impl PartialEq for SecretBytes {

@@ -1,8 +1,8 @@
 //! Finds known values in all their forms, and what may become one at the end of a text.
 //!
 //! Of each form a few pieces of eight bytes (four, for short forms) in a row are put into a table of bits. A text is looked at
-//! every fourth byte alone: wherever a form stands, one of its pieces begins at such a place. Only where the table says that it
-//! may be a piece, the forms themselves are compared. All occurrences are found, those within and across others too: what
+//! every eighth byte alone (every fourth, for short forms): wherever a form stands, one of its pieces begins at such a place. Only
+//! where the table says that it may be a piece, the forms themselves are compared. All occurrences are found, those within and across others too: what
 //! belongs to any value is taken out.
 
 use super::encodings::{PIECE_BYTES_MAX, patterns};
@@ -16,8 +16,10 @@ const FORM_BYTES_MIN: usize = 4;
 /// Words of 64 bits.
 const TABLE_WORDS: usize = 1 << 16;
 const SMALL_WORDS: usize = 1 << 11;
-/// Until so many pieces the small table is sparse enough.
-const SMALL_PIECES_MAX: usize = 2048;
+const MIDDLE_WORDS: usize = 1 << 13;
+/// Until so many pieces a table is sparse enough.
+const SMALL_PIECES_MAX: usize = 2 * SMALL_WORDS;
+const MIDDLE_PIECES_MAX: usize = 2 * MIDDLE_WORDS;
 /// More occurrences than that are joined before more are looked for.
 const SPANS_MAX: usize = 1 << 14;
 
@@ -127,7 +129,7 @@ impl Known {
 /// Forms of about the same length: how long their pieces are, and how often a text is looked at for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// From eleven bytes: pieces of eight, every fourth byte.
+    /// From fifteen bytes: pieces of eight, every eighth byte.
     Long,
     /// From seven bytes: pieces of four, every fourth byte.
     Short,
@@ -140,8 +142,8 @@ impl Kind {
 
     fn of(length: usize) -> Self {
         match length {
-            11.. => Self::Long,
-            7..=10 => Self::Short,
+            15.. => Self::Long,
+            7..=14 => Self::Short,
             _ => Self::Tiny,
         }
     }
@@ -151,7 +153,24 @@ impl Kind {
     }
 
     fn step(self) -> usize {
-        if self == Self::Tiny { 1 } else { 4 }
+        match self {
+            Self::Long => 8,
+            Self::Short => 4,
+            Self::Tiny => 1,
+        }
+    }
+
+    fn places<const WORDS: usize>(
+        self,
+        table: &[u64; WORDS],
+        text: &[u8],
+        found: &mut impl FnMut(usize, u64),
+    ) {
+        match self {
+            Self::Long => places::<WORDS, 8, 8>(table, text, found),
+            Self::Short => places::<WORDS, 4, 4>(table, text, found),
+            Self::Tiny => places::<WORDS, 4, 1>(table, text, found),
+        }
     }
 }
 
@@ -180,6 +199,7 @@ impl Drop for Group {
 
 enum Table {
     Small(Box<[u64; SMALL_WORDS]>),
+    Middle(Box<[u64; MIDDLE_WORDS]>),
     Large(Box<[u64; TABLE_WORDS]>),
 }
 
@@ -192,6 +212,7 @@ impl Group {
         let count = members.len() * kind.step();
         let table = match count {
             0..=SMALL_PIECES_MAX => Table::Small(Box::new([0; SMALL_WORDS])),
+            0..=MIDDLE_PIECES_MAX => Table::Middle(vec![0; MIDDLE_WORDS].try_into().ok()?),
             _ => Table::Large(vec![0; TABLE_WORDS].try_into().ok()?),
         };
         let heads = vec![0; count.next_power_of_two().max(2)];
@@ -211,6 +232,7 @@ impl Group {
         let hash = hash(word);
         match &mut self.table {
             Table::Small(table) => add(table, hash),
+            Table::Middle(table) => add(table, hash),
             Table::Large(table) => add(table, hash),
         }
         let (Ok(form), Ok(offset), Ok(number)) =
@@ -232,13 +254,10 @@ impl Group {
 
     fn search(&self, known: &Known, text: &[u8], spans: &mut Vec<Span>) {
         let mut found = |place: usize, word: u64| self.compare(known, text, place, word, spans);
-        match (&self.table, self.kind) {
-            (Table::Small(table), Kind::Long) => places::<SMALL_WORDS, 8, 4>(table, text, &mut found),
-            (Table::Small(table), Kind::Short) => places::<SMALL_WORDS, 4, 4>(table, text, &mut found),
-            (Table::Small(table), Kind::Tiny) => places::<SMALL_WORDS, 4, 1>(table, text, &mut found),
-            (Table::Large(table), Kind::Long) => places::<TABLE_WORDS, 8, 4>(table, text, &mut found),
-            (Table::Large(table), Kind::Short) => places::<TABLE_WORDS, 4, 4>(table, text, &mut found),
-            (Table::Large(table), Kind::Tiny) => places::<TABLE_WORDS, 4, 1>(table, text, &mut found),
+        match &self.table {
+            Table::Small(table) => self.kind.places(table, text, &mut found),
+            Table::Middle(table) => self.kind.places(table, text, &mut found),
+            Table::Large(table) => self.kind.places(table, text, &mut found),
         }
     }
 
@@ -335,7 +354,7 @@ fn places<const WORDS: usize, const PIECE: usize, const STEP: usize>(
 ) {
     const AT_ONCE: usize = 8;
     let mut at = 0;
-    while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<40>()) {
+    while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<72>()) {
         let word_at = |number: usize| word(block.get(number * STEP..).unwrap_or_default(), PIECE);
         let mut any = 0;
         for number in 0..AT_ONCE {
@@ -402,33 +421,36 @@ fn hash(word: u64) -> u64 {
     word.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// How forms begin: a bit for each hash of one, two, three and four bytes.
-struct Beginnings(Box<[u8; 1 << 13]>);
+/// How forms begin: a bit for each hash of one, two, … up to eight bytes.
+struct Beginnings(Box<[u8; 1 << 15]>);
 
 impl Beginnings {
+    /// Bytes of a beginning that it is judged by.
+    const BYTES: usize = 8;
+
     fn new() -> Self {
-        Self(Box::new([0; 1 << 13]))
+        Self(Box::new([0; 1 << 15]))
     }
 
     fn add(&mut self, form: &[u8]) {
-        for length in 1..=FORM_BYTES_MIN {
+        for length in 1..=form.len().min(Self::BYTES) {
             set(self.0.as_mut_slice(), Self::place(form, length));
         }
     }
 
-    /// Whether a form may begin with the whole of `text`, judged by its first bytes.
+    /// Whether a form may begin with the whole of `text`, judged by its first bytes: four of them, and then eight.
     fn may_be(&self, text: &[u8]) -> bool {
-        let place = Self::place(text, text.len().min(FORM_BYTES_MIN));
-        self.0.get((place >> 3) as usize).is_some_and(|byte| byte >> (place & 7) & 1 != 0)
+        let is_set = |length: usize| {
+            let place = Self::place(text, length);
+            self.0.get((place >> 3) as usize).is_some_and(|byte| byte >> (place & 7) & 1 != 0)
+        };
+        is_set(text.len().min(FORM_BYTES_MIN)) && is_set(text.len().min(Self::BYTES))
     }
 
     fn place(bytes: &[u8], length: usize) -> u64 {
-        let word = match bytes.get(..length) {
-            Some([one, two, three, four]) => u64::from(u32::from_le_bytes([*one, *two, *three, *four])),
-            Some(fewer) => fewer.iter().rev().fold(1, |word, byte| word << 8 | u64::from(*byte)) << 32,
-            None => 0,
-        };
-        hash(word) >> 48
+        let start = bytes.get(..length).unwrap_or_default();
+        let word = start.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        hash(hash(word) >> 5 ^ length as u64) >> 46
     }
 }
 
@@ -464,11 +486,11 @@ mod tests {
 
     #[test]
     fn values_are_found_at_every_place_of_a_text() {
-        for value in ["abcd", "abcdef", "abcdefg", "abcdefghij", "abcdefghijk", "abcdefghijklmnopqrstuvwxyz"]
-        {
+        let alphabet = "abcdefghijklmnopqrstuvwxyz";
+        for value in [4, 6, 7, 10, 11, 14, 15, 16, 26].map(|length| &alphabet[..length]) {
             let known = known(&[value]);
-            for before in 0..70 {
-                for after in 0..45 {
+            for before in 0..80 {
+                for after in 0..80 {
                     let text = [&vec![b'.'; before], value.as_bytes(), &vec![b'-'; after]].concat();
                     assert_eq!(
                         spans_of(&known, &text),

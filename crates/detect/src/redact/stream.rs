@@ -7,8 +7,7 @@ use super::span::{Label, Span, join};
 use super::style::Tally;
 use crate::Scratch;
 use std::sync::Arc;
-use strongroom_secret::SecretBytes;
-use zeroize::Zeroize;
+use strongroom_secret::{SecretBytes, wipe};
 
 /// So much of the beginning of a value is not shown, even if nothing follows it in time.
 const TELLING_BYTES: usize = 8;
@@ -17,6 +16,8 @@ const TELLING_BYTES: usize = 8;
 const LINE_BYTES_MAX: usize = 64 << 10;
 /// So much of a line without end waits for what follows it.
 const TAIL_BYTES: usize = 4 << 10;
+/// So much of a chunk is looked at with what was kept before it.
+const SEAM_BYTES: usize = 4 << 10;
 /// So much of a line is kept when it was shown, for what follows in it.
 const CONTEXT_BYTES: usize = 4 << 10;
 
@@ -68,7 +69,7 @@ impl std::fmt::Debug for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.text.zeroize();
+        wipe(&mut self.text);
     }
 }
 
@@ -136,12 +137,34 @@ impl Stream {
     }
 
     fn advance(&mut self, chunk: &[u8], end: End, out: &mut Vec<u8>) {
-        let kept = std::mem::take(&mut self.text);
-        if kept.is_empty() {
+        if self.text.is_empty() {
             self.look(chunk, end, out);
             return;
         }
+        // Of a long chunk only the beginning is copied to what was kept: after that, mostly nothing is.
+        let seam = self.seam(chunk);
+        if let Some((first, rest)) = chunk.split_at_checked(seam).filter(|(_, rest)| !rest.is_empty()) {
+            self.look_joined(first, End::MayGoOn, out);
+            return self.look_joined(rest, end, out);
+        }
+        self.look_joined(chunk, end, out);
+    }
+
+    fn look_joined(&mut self, chunk: &[u8], end: End, out: &mut Vec<u8>) {
+        let kept = std::mem::take(&mut self.text);
+        if kept.is_empty() {
+            return self.look(chunk, end, out);
+        }
         self.look(SecretBytes::new(joined(kept, chunk)).expose(), end, out);
+    }
+
+    /// How much of a chunk is looked at together with what was kept.
+    fn seam(&self, chunk: &[u8]) -> usize {
+        let after = chunk.get(SEAM_BYTES..).unwrap_or_default();
+        if self.redactor.is_by_line() {
+            return memchr::memchr(b'\n', after).map_or(chunk.len(), |end| SEAM_BYTES + end + 1);
+        }
+        chunk.len().min(SEAM_BYTES)
     }
 
     /// Shows what can be shown of a text, and keeps what has to be kept.
@@ -244,7 +267,7 @@ fn joined(mut first: Vec<u8>, second: &[u8]) -> Vec<u8> {
         return first;
     }
     let first = SecretBytes::new(first);
-    let mut both = Vec::with_capacity((first.expose().len() + second.len()).next_power_of_two());
+    let mut both = Vec::with_capacity((first.expose().len() + second.len()).max(2 * first.expose().len()));
     both.extend_from_slice(first.expose());
     both.extend_from_slice(second);
     both

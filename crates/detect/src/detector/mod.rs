@@ -14,7 +14,7 @@ pub use scratch::Scratch;
 use crate::decode::{self, Layer};
 use crate::filter::Subject;
 use crate::known::{Matcher, RULE_ID, findings};
-use crate::prefilter::{Prefilter, Standing};
+use crate::prefilter::{KeywordId, Prefilter, Standing};
 use crate::window::{self, Plan};
 use crate::{Finding, Fragment, Rule, RuleSet};
 use allowlists::Joined;
@@ -115,12 +115,20 @@ struct Matched {
 }
 
 impl Detector {
-    pub fn new(mut rules: RuleSet, options: Options) -> Self {
+    pub fn new(rules: RuleSet, options: Options) -> Self {
+        Self::listening(rules, options, &[]).0
+    }
+
+    /// Looks for more keywords, that are no rule's, in the same pass: they are among [`Scratch::hits`] then. Their numbers come with
+    /// it, in their order.
+    pub(crate) fn listening(mut rules: RuleSet, options: Options, more: &[&str]) -> (Self, Vec<KeywordId>) {
         if !options.known.is_empty() {
             findings::add_rule(&mut rules);
         }
         static SERIAL: AtomicU64 = AtomicU64::new(1);
-        let (prefilter, ids) = Prefilter::new(keywords(&rules).into_iter());
+        let more_keywords = more.iter().map(|keyword| (*keyword, Standing::Anywhere));
+        let (prefilter, ids) = Prefilter::new(more_keywords.chain(keywords(&rules)));
+        let heard = more.iter().filter_map(|keyword| ids.get(keyword).copied()).collect();
         let mut armed_by = vec![Vec::new(); prefilter.keyword_count()];
         let mut always = Vec::new();
         for (index, rule) in rules.rules.iter().enumerate() {
@@ -144,7 +152,7 @@ impl Detector {
         let global = Joined::new(&rules.allowlists);
         drop(ids);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        Self { rules, options, prefilter, armed_by, always, prepared, global, serial }
+        (Self { rules, options, prefilter, armed_by, always, prepared, global, serial }, heard)
     }
 
     pub fn rules(&self) -> &RuleSet {

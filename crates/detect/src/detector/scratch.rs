@@ -8,7 +8,8 @@ pub struct Scratch {
     /// The detector that the caches are for.
     serial: u64,
     pub(super) states: Vec<RuleState>,
-    pub(super) hits: Vec<(usize, KeywordId)>,
+    /// Where keywords are in the text that was looked at last, in its order.
+    pub(crate) hits: Vec<(usize, KeywordId)>,
     pub(super) lines: Lines,
 }
 

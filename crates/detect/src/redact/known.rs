@@ -14,12 +14,14 @@ use zeroize::Zeroize;
 /// Shorter forms are not looked for.
 const FORM_BYTES_MIN: usize = 4;
 /// Words of 64 bits.
-const TABLE_WORDS: usize = 1 << 16;
+const LARGE_WORDS: usize = 1 << 16;
 const SMALL_WORDS: usize = 1 << 11;
 const MIDDLE_WORDS: usize = 1 << 13;
 /// Until so many pieces a table is sparse enough.
 const SMALL_PIECES_MAX: usize = 2 * SMALL_WORDS;
 const MIDDLE_PIECES_MAX: usize = 2 * MIDDLE_WORDS;
+/// With so many other values a form may share a piece of it.
+const CROWD_MAX: u32 = 512;
 /// More occurrences than that are joined before more are looked for.
 const SPANS_MAX: usize = 1 << 14;
 
@@ -65,7 +67,10 @@ impl Known {
             beginnings: Beginnings::new(),
             bytes_max,
         };
-        known.groups = Kind::ALL.iter().filter_map(|kind| Group::new(*kind, &known)).collect();
+        let mut members = leading(&known);
+        for kind in Kind::ALL {
+            known.groups.extend(Group::new(kind, &known, &mut members));
+        }
         for (form, _) in &forms {
             known.beginnings.add(form.expose());
         }
@@ -131,6 +136,9 @@ impl Known {
 enum Kind {
     /// From fifteen bytes: pieces of eight, every eighth byte.
     Long,
+    /// Those of them that have much in common with many others: pieces of eight, every fourth byte, so that the few bytes that tell
+    /// them apart are enough.
+    Crowded,
     /// From seven bytes: pieces of four, every fourth byte.
     Short,
     /// Pieces of four, at every byte.
@@ -138,24 +146,27 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Long, Self::Short, Self::Tiny];
+    const ALL: [Self; 4] = [Self::Long, Self::Crowded, Self::Short, Self::Tiny];
 
-    fn of(length: usize) -> Self {
-        match length {
-            15.. => Self::Long,
-            7..=14 => Self::Short,
-            _ => Self::Tiny,
+    fn bytes_min(self) -> usize {
+        match self {
+            Self::Long | Self::Crowded => 15,
+            Self::Short => 7,
+            Self::Tiny => FORM_BYTES_MIN,
         }
     }
 
     fn piece(self) -> usize {
-        if self == Self::Long { 8 } else { 4 }
+        match self {
+            Self::Long | Self::Crowded => 8,
+            Self::Short | Self::Tiny => 4,
+        }
     }
 
     fn step(self) -> usize {
         match self {
             Self::Long => 8,
-            Self::Short => 4,
+            Self::Crowded | Self::Short => 4,
             Self::Tiny => 1,
         }
     }
@@ -168,6 +179,7 @@ impl Kind {
     ) {
         match self {
             Self::Long => places::<WORDS, 8, 8>(table, text, found),
+            Self::Crowded => places::<WORDS, 8, 4>(table, text, found),
             Self::Short => places::<WORDS, 4, 4>(table, text, found),
             Self::Tiny => places::<WORDS, 4, 1>(table, text, found),
         }
@@ -200,27 +212,39 @@ impl Drop for Group {
 enum Table {
     Small(Box<[u64; SMALL_WORDS]>),
     Middle(Box<[u64; MIDDLE_WORDS]>),
-    Large(Box<[u64; TABLE_WORDS]>),
+    Large(Box<[u64; LARGE_WORDS]>),
 }
 
 impl Group {
-    fn new(kind: Kind, known: &Known) -> Option<Self> {
-        let members = leading(known, kind);
+    /// Takes those of the forms that it is for.
+    fn new(kind: Kind, known: &Known, forms: &mut Vec<usize>) -> Option<Self> {
+        let mine = |form: &mut usize| known.bytes_of(*form).len() >= kind.bytes_min();
+        let candidates: Vec<usize> = forms.extract_if(.., mine).collect();
+        let crowds = Crowds::new(kind, known, &candidates);
+        let mut members: Vec<(usize, usize)> = Vec::with_capacity(candidates.len());
+        for form in candidates {
+            let (base, crowd) = crowds.least(known.bytes_of(form));
+            if kind == Kind::Long && crowd > CROWD_MAX {
+                forms.push(form);
+            } else {
+                members.push((form, base));
+            }
+        }
         if members.is_empty() {
             return None;
         }
         let count = members.len() * kind.step();
-        let table = match count {
-            0..=SMALL_PIECES_MAX => Table::Small(Box::new([0; SMALL_WORDS])),
-            0..=MIDDLE_PIECES_MAX => Table::Middle(vec![0; MIDDLE_WORDS].try_into().ok()?),
-            _ => Table::Large(vec![0; TABLE_WORDS].try_into().ok()?),
+        let table = if count <= SMALL_PIECES_MAX {
+            Table::Small(Box::new([0; SMALL_WORDS]))
+        } else if count <= MIDDLE_PIECES_MAX {
+            Table::Middle(vec![0; MIDDLE_WORDS].try_into().ok()?)
+        } else {
+            Table::Large(vec![0; LARGE_WORDS].try_into().ok()?)
         };
         let heads = vec![0; count.next_power_of_two().max(2)];
         let mut group = Self { kind, table, heads, pieces: Vec::with_capacity(count) };
-        let crowds = Crowds::new(kind, known, &members);
-        for form in members {
+        for (form, base) in members {
             let bytes = known.bytes_of(form);
-            let base = crowds.least(bytes);
             for offset in base..base + kind.step() {
                 group.put(word(bytes.get(offset..).unwrap_or_default(), kind.piece()), form, offset);
             }
@@ -277,8 +301,8 @@ impl Group {
     }
 }
 
-/// The forms of a kind that do not begin with another form: that one leads to them.
-fn leading(known: &Known, kind: Kind) -> Vec<usize> {
+/// The forms that do not begin with another form: that one leads to them.
+fn leading(known: &Known) -> Vec<usize> {
     let mut leading = Vec::new();
     let mut last: Option<&[u8]> = None;
     for index in 0..known.forms.len() {
@@ -287,9 +311,7 @@ fn leading(known: &Known, kind: Kind) -> Vec<usize> {
             continue;
         }
         last = Some(bytes);
-        if Kind::of(bytes.len()) == kind {
-            leading.push(index);
-        }
+        leading.push(index);
     }
     leading
 }
@@ -305,7 +327,7 @@ impl Crowds {
     fn new(kind: Kind, known: &Known, members: &[usize]) -> Self {
         let mut crowds = Self {
             kind,
-            counts: vec![(u32::MAX, 0); (members.len() * 64).next_power_of_two().clamp(1 << 8, 1 << 16)],
+            counts: vec![(u32::MAX, 0); (members.len() * 64).next_power_of_two().clamp(1 << 8, 1 << 18)],
         };
         // The forms of a value one after the other, so that it is counted once.
         let mut members: Vec<(u32, &[u8])> = members
@@ -331,19 +353,25 @@ impl Crowds {
         (hash(word(piece, self.kind.piece())) >> (64 - self.counts.len().ilog2())) as usize
     }
 
-    /// Where the pieces of a form begin that it shares with the fewest other values. Of several such places the one with the least
-    /// hash: forms of one value have much in common, and choose the same place in it.
-    fn least(&self, bytes: &[u8]) -> usize {
+    /// Where the pieces of a form begin that it shares with the fewest other values, and with about how many. Of several such places
+    /// the one with the least hash: forms of one value have much in common, and choose the same place in it.
+    fn least(&self, bytes: &[u8]) -> (usize, u32) {
         let counts: Vec<u32> = bytes
             .windows(self.kind.piece())
             .map(|piece| self.counts.get(self.place(piece)).map_or(0, |(_, count)| u32::from(*count)))
             .collect();
-        let sums = counts.windows(self.kind.step()).map(|counts| counts.iter().sum::<u32>() / 8);
+        let most = counts.windows(self.kind.step()).map(|counts| counts.iter().copied().max().unwrap_or(0));
         let hash_at =
             |at: usize| hash(word(bytes.get(at..).unwrap_or_default(), self.kind.piece())).swap_bytes();
-        sums.enumerate().min_by_key(|(base, sum)| (*sum, hash_at(*base))).map_or(0, |(base, _)| base)
+        // A few more or less make no difference.
+        let least = most.enumerate().min_by_key(|(base, most)| (most / 8, hash_at(*base)));
+        least.unwrap_or((0, 0))
     }
 }
+
+/// So many places are looked at without a branch between them: they take this many bytes, with the last piece.
+const AT_ONCE: usize = 8;
+const BLOCK: usize = AT_ONCE * 8 + 8;
 
 /// Calls `found` for each place of the text, every `STEP` bytes, at which the table may know `PIECE` bytes.
 #[inline]
@@ -352,52 +380,69 @@ fn places<const WORDS: usize, const PIECE: usize, const STEP: usize>(
     text: &[u8],
     found: &mut impl FnMut(usize, u64),
 ) {
-    const AT_ONCE: usize = 8;
     let mut at = 0;
-    while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<72>()) {
-        let word_at = |number: usize| word(block.get(number * STEP..).unwrap_or_default(), PIECE);
+    while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
         let mut any = 0;
         for number in 0..AT_ONCE {
-            any |= bit(table, word_at(number));
+            any |= bit(table, word(block.get(number * STEP..).unwrap_or_default(), PIECE));
         }
         if any & 1 != 0 {
-            for number in 0..AT_ONCE {
-                if bit(table, word_at(number)) & 1 != 0 {
-                    found(at + number * STEP, word_at(number));
-                }
-            }
+            places_in::<WORDS, PIECE, STEP>(table, block, &mut |place, word| found(at + place, word));
         }
         at += AT_ONCE * STEP;
     }
     while let Some(rest) = text.get(at..).filter(|rest| rest.len() >= PIECE) {
         let word = word(rest, PIECE);
-        if bit(table, word) & 1 != 0 {
+        if is_set(table, word) {
             found(at, word);
         }
         at += STEP;
     }
 }
 
-/// Whether both bits of a word are set: in the lowest bit; above it there is anything. They lie in one word of the table, so that
-/// a look costs one access.
+/// The places of one block at which the table may know something.
+#[inline(never)]
+fn places_in<const WORDS: usize, const PIECE: usize, const STEP: usize>(
+    table: &[u64; WORDS],
+    block: &[u8; BLOCK],
+    found: &mut dyn FnMut(usize, u64),
+) {
+    for place in (0..AT_ONCE * STEP).step_by(STEP) {
+        let word = word(block.get(place..).unwrap_or_default(), PIECE);
+        if is_set(table, word) {
+            found(place, word);
+        }
+    }
+}
+
+/// Whether two of the three bits of a word are set: in the lowest bit; above it there is anything. They lie in one word of the table,
+/// so that a look costs one access.
 #[inline]
 fn bit<const WORDS: usize>(table: &[u64; WORDS], word: u64) -> u64 {
-    let (place, one, other) = bits::<WORDS>(hash(word));
+    let (place, [one, other, _]) = bits::<WORDS>(hash(word));
     #[expect(clippy::indexing_slicing, reason = "the place has as many bits as the table's length")]
     let word = table[place];
     (word >> one) & (word >> other)
 }
 
+/// Whether all three are. What is found then costs more.
 #[inline]
-fn bits<const WORDS: usize>(hash: u64) -> (usize, u64, u64) {
+fn is_set<const WORDS: usize>(table: &[u64; WORDS], word: u64) -> bool {
+    let (place, bits) = bits::<WORDS>(hash(word));
+    table.get(place).is_some_and(|word| bits.iter().all(|bit| word >> bit & 1 != 0))
+}
+
+#[inline]
+fn bits<const WORDS: usize>(hash: u64) -> (usize, [u64; 3]) {
     let length = WORDS.ilog2();
-    ((hash >> (64 - length)) as usize, (hash >> (58 - length)) & 63, (hash >> (52 - length)) & 63)
+    let bit = |number: u32| (hash >> (58 - length - 6 * number)) & 63;
+    ((hash >> (64 - length)) as usize, [bit(0), bit(1), bit(2)])
 }
 
 fn add<const WORDS: usize>(table: &mut [u64; WORDS], hash: u64) {
-    let (place, one, other) = bits::<WORDS>(hash);
+    let (place, bits) = bits::<WORDS>(hash);
     if let Some(word) = table.get_mut(place) {
-        *word |= 1 << one | 1 << other;
+        bits.iter().for_each(|bit| *word |= 1 << bit);
     }
 }
 
@@ -526,7 +571,8 @@ mod tests {
                 *crowds.entry(piece.word).or_insert(0) += 1;
             }
         }
-        assert!(*crowds.values().max().unwrap() < 400, "what tells them apart is looked for");
+        let largest = *crowds.values().max().unwrap();
+        assert!(largest <= CROWD_MAX, "what tells them apart is looked for: {largest}");
         let mut spans = Vec::new();
         for value in &values {
             known.search(format!("x {value} y").as_bytes(), &mut spans);

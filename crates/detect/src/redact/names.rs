@@ -181,20 +181,43 @@ impl Names {
         Self { prefilter: Prefilter::new(keywords).0 }
     }
 
+    /// What is to be looked for, by number.
+    pub(super) fn keywords() -> Vec<&'static str> {
+        KEYWORDS.iter().map(|(keyword, _)| *keyword).collect()
+    }
+
     /// All values with names that end after `from`, in no order.
     pub(super) fn search(&self, text: &[u8], from: usize, spans: &mut Vec<Span>) {
-        let mut looked = Looked::default();
-        self.prefilter.hits(text, 0..text.len(), &mut |keyword, at| {
-            let Some((word, shape)) = KEYWORDS.get(keyword as usize) else { return };
-            if looked.has(*shape, at) {
-                return;
+        let mut looking = Looking::new(text, from, spans);
+        self.prefilter.hits(text, 0..text.len(), &mut |keyword, at| looking.look(keyword as usize, at));
+    }
+}
+
+/// On the way through a text, from one keyword to the next.
+pub(super) struct Looking<'t, 's> {
+    text: &'t [u8],
+    from: usize,
+    looked: Looked,
+    spans: &'s mut Vec<Span>,
+}
+
+impl<'t, 's> Looking<'t, 's> {
+    /// For values that end after `from`.
+    pub(super) fn new(text: &'t [u8], from: usize, spans: &'s mut Vec<Span>) -> Self {
+        Self { text, from, looked: Looked::default(), spans }
+    }
+
+    /// Looks at a keyword, by its number, and the place where it begins.
+    pub(super) fn look(&mut self, keyword: usize, at: usize) {
+        let Some((word, shape)) = KEYWORDS.get(keyword) else { return };
+        if self.looked.has(*shape, at) {
+            return;
+        }
+        let place = Place { text: self.text, start: at, end: at + word.len() };
+        place.values(*shape, &mut self.looked, &mut |kind, range| {
+            if range.end > self.from && !range.is_empty() {
+                self.spans.push(Span::new(range.start, range.end, Label::Name(kind)));
             }
-            let place = Place { text, start: at, end: at + word.len() };
-            place.values(*shape, &mut looked, &mut |kind, range| {
-                if range.end > from && !range.is_empty() {
-                    spans.push(Span::new(range.start, range.end, Label::Name(kind)));
-                }
-            });
         });
     }
 }

@@ -1,6 +1,6 @@
 //! What a text itself shows to be a secret: by rules, by names, and private keys of several lines.
 
-use super::names::Names;
+use super::names::{Looking, Names};
 use super::span::{Kind, Label, Span};
 use crate::{Confidence, Detector, Fragment, InlineIgnores, Options, RuleSet, Scratch};
 use std::ops::Range;
@@ -8,32 +8,53 @@ use std::ops::Range;
 /// Rules and names by which secrets are known that nobody has listed.
 pub struct Patterns {
     names: Names,
-    detector: Option<Detector>,
+    rules: Option<Rules>,
     confidence_min: Confidence,
+}
+
+struct Rules {
+    detector: Detector,
+    /// For each keyword of the detector, its number among those of names: it looks for both in one pass.
+    heard: Vec<Option<usize>>,
+}
+
+impl Rules {
+    fn new(rules: RuleSet) -> Self {
+        let options =
+            Options { decode_depth_max: 0, inline_ignores: InlineIgnores::Disregarded, ..Options::native() };
+        let (detector, ids) = Detector::listening(rules, options, &Names::keywords());
+        let mut heard = vec![None; ids.iter().max().map_or(0, |id| *id as usize + 1)];
+        for (name, id) in ids.into_iter().enumerate() {
+            if let Some(heard) = heard.get_mut(id as usize) {
+                *heard = Some(name);
+            }
+        }
+        Self { detector, heard }
+    }
 }
 
 impl Patterns {
     /// Names, and rules with findings of at least this confidence. Comments that allow a secret in a file allow nothing here.
     pub fn new(rules: RuleSet, confidence_min: Confidence) -> Self {
-        let options =
-            Options { decode_depth_max: 0, inline_ignores: InlineIgnores::Disregarded, ..Options::native() };
-        Self { names: Names::new(), detector: Some(Detector::new(rules, options)), confidence_min }
+        Self { names: Names::new(), rules: Some(Rules::new(rules)), confidence_min }
     }
 
     /// Names alone: nothing to make ready.
     pub fn of_names() -> Self {
-        Self { names: Names::new(), detector: None, confidence_min: Confidence::Medium }
+        Self { names: Names::new(), rules: None, confidence_min: Confidence::Medium }
     }
 
     pub(super) fn rule_id(&self, rule: u32) -> &str {
-        let detector = self.detector.as_ref();
-        detector.and_then(|detector| detector.rules().rule(rule as usize)).map_or("", |rule| &rule.id)
+        let rules = self.rules.as_ref().map(|rules| rules.detector.rules());
+        rules.and_then(|rules| rules.rule(rule as usize)).map_or("", |rule| &rule.id)
     }
 
     /// Adds what ends after `from`, in no order.
     pub(super) fn search(&self, text: &[u8], from: usize, scratch: &mut Scratch, spans: &mut Vec<Span>) {
-        self.names.search(text, from, spans);
-        let Some(detector) = &self.detector else { return };
+        let Some(Rules { detector, heard }) = &self.rules else {
+            return self.names.search(text, from, spans);
+        };
+        scratch.hits.clear();
         let changed = std::slice::from_ref(&(from..text.len())).to_vec();
         let fragment = Fragment { changed: (from > 0).then_some(&changed), ..Fragment::whole(text, "") };
         for finding in detector.scan(&fragment, scratch) {
@@ -41,6 +62,16 @@ impl Patterns {
             if finding.confidence >= self.confidence_min && range.end > from && !range.is_empty() {
                 let label = Label::Rule(u32::try_from(finding.rule).unwrap_or(u32::MAX));
                 spans.push(Span::new(range.start, range.end, label));
+            }
+        }
+        // Of a text that is looked at in part, or not at all, only some keywords were seen.
+        if from > 0 || detector.skips_path("") {
+            return self.names.search(text, from, spans);
+        }
+        let mut looking = Looking::new(text, from, spans);
+        for (at, keyword) in &scratch.hits {
+            if let Some(Some(name)) = heard.get(*keyword as usize) {
+                looking.look(*name, *at);
             }
         }
     }

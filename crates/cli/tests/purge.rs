@@ -149,3 +149,89 @@ fn the_bfgs_command_line() {
     assert_eq!(repository.run(&words, "").status.code(), Some(0));
     assert!(repository.git(&["ls-tree", "--name-only", "HEAD"]).contains("kept.env.REMOVED.git-id"));
 }
+
+/// Each flag of docs/purge.md, on a small repository.
+#[test]
+fn what_the_documentation_shows() {
+    let dry = |words: &[&str], input: &str| -> Value {
+        let repository = Repository::new();
+        let folder = repository.folder.path();
+        fs::create_dir_all(folder.join("deep/secrets")).unwrap();
+        fs::write(folder.join("deep/key.pem"), "a key\n").unwrap();
+        fs::write(folder.join("id_rsa"), "another\n").unwrap();
+        fs::write(folder.join("deep/secrets/x"), "x\n").unwrap();
+        fs::write(folder.join("large"), "0123456789".repeat(200)).unwrap();
+        fs::write(folder.join("binary"), format!("\0{VALUE}\0")).unwrap();
+        fs::write(folder.join(".gitignore"), "/.env\n/ids\n/replacements\n").unwrap();
+        fs::write(folder.join(".env"), format!("PASSWORD={VALUE}\n")).unwrap();
+        let entries = "literal:fake-value-7Hq2==>changed\nregex:(PASS)WORD==>\\1\nglob:fake-*xLw9==>\nnowhere-to-be-found\n";
+        fs::write(folder.join("replacements"), entries).unwrap();
+        let manifest = "version = 1\nproject = \"shop\"\n[env]\ndefault = { order = [\"dotenv\"] }\n[secret]\nPASSWORD = { min = 8 }\n";
+        repository.commit("all", "strongroom.toml", manifest);
+        let id = repository.git(&["rev-parse", "HEAD:id_rsa"]);
+        fs::write(folder.join("ids"), format!("{} id_rsa\n", id.trim())).unwrap();
+        let output = repository.run(&[&["purge", "--dry-run", "--json"], words].concat(), input);
+        assert!(output.status.success(), "{words:?}: {}", stderr(&output));
+        let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(answer["dry_run"], true);
+        // The same without --dry-run is done and proven.
+        let output = repository.run(&[&["purge", "--json", "--force"], words].concat(), input);
+        let done: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(done["commits_rewritten"], answer["commits_rewritten"], "{words:?}");
+        assert_eq!(done["paths"], answer["paths"], "{words:?}");
+        repository.git(&["fsck", "--full", "--strict"]);
+        assert_eq!(repository.git(&["status", "--porcelain"]), "", "{words:?}");
+        answer
+    };
+    let paths =
+        |answer: &Value| -> Vec<String> { answer["paths"].as_object().unwrap().keys().cloned().collect() };
+    let value = format!("{VALUE}\n");
+    assert_eq!(paths(&dry(&["--values", "-"], &value)), ["app.env", "binary"]);
+    assert_eq!(paths(&dry(&["--secret", "PASSWORD"], "")), ["app.env", "binary"]);
+    assert_eq!(paths(&dry(&["--values", "-", "--include", "*.env"], &value)), ["app.env"]);
+    assert_eq!(paths(&dry(&["--values", "-", "--exclude", "*.env"], &value)), ["binary"]);
+    let skipped = dry(&["--values", "-", "--skip-binary"], &value);
+    assert_eq!((paths(&skipped), &skipped["binaries_left"]), (vec!["app.env".to_owned()], &1.into()));
+    let replaced = dry(&["--replace-text", "replacements", "--force"], "");
+    let counts: Vec<u64> =
+        replaced["replaced"].as_array().unwrap().iter().map(|one| one["count"].as_u64().unwrap()).collect();
+    assert_eq!((counts[0], counts[3]), (2, 0), "{replaced}");
+    assert!(counts[1] > 0, "{replaced}");
+    assert_eq!(
+        paths(&dry(&["--delete-files", "*.pem", "--delete-files", "id_{rsa,dsa}"], "")),
+        ["deep/key.pem", "id_rsa"]
+    );
+    assert_eq!(paths(&dry(&["--delete-folders", "secrets"], "")), ["deep/secrets"]);
+    assert_eq!(paths(&dry(&["--path", "deep/key.pem"], "")), ["deep/key.pem"]);
+    assert_eq!(paths(&dry(&["--path-glob", "deep/*"], "")), ["deep/key.pem", "deep/secrets"]);
+    assert_eq!(paths(&dry(&["--strip-blobs-bigger-than", "1K"], "")), ["large"]);
+    assert_eq!(paths(&dry(&["--strip-blobs-with-ids", "ids"], "")), ["id_rsa"]);
+}
+
+#[test]
+fn lost_signatures_are_said() {
+    let repository = Repository::new();
+    let signed = "git cat-file commit HEAD | sed '/^committer /a\\\ngpgsig -----BEGIN PGP SIGNATURE-----\\\n \\\n fake\\\n -----END PGP SIGNATURE-----' \
+                  | git hash-object -t commit -w --stdin";
+    let made =
+        surroundings(Command::new("sh").args(["-c", signed]), repository.folder.path()).output().unwrap();
+    assert!(made.status.success(), "{}", stderr(&made));
+    repository.git(&["reset", "-q", "--hard", stdout(&made).trim()]);
+    assert!(repository.git(&["cat-file", "commit", "HEAD"]).contains("gpgsig"));
+    let output = repository.run(&["purge", "--values", "-"], &format!("{VALUE}\n"));
+    assert!(stdout(&output).contains("1 commits lose their signature"), "{}", stdout(&output));
+    assert!(!repository.git(&["cat-file", "commit", "HEAD"]).contains("gpgsig"));
+}
+
+#[test]
+fn a_partial_clone_is_refused() {
+    let repository = Repository::new();
+    repository.git(&["config", "extensions.partialClone", "origin"]);
+    let output = repository.run(&["purge", "--values", "-"], &format!("{VALUE}\n"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("partial clone") && stderr(&output).contains("git clone --mirror"),
+        "{}",
+        stderr(&output)
+    );
+}

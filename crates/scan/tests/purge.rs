@@ -198,6 +198,121 @@ fn odd_things_keep_their_meaning() {
     );
 }
 
+/// What is left is what references lead to, all of it and nothing else, in one pack.
+fn check_packed(repository: &TestRepository) {
+    let lines = |text: String| -> std::collections::BTreeSet<String> {
+        text.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    };
+    let there = lines(repository.git(&["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"]));
+    let mut led_to =
+        lines(repository.git(&["rev-list", "--objects", "--all", "--reflog", "--indexed-objects"]));
+    let tags = repository.git(&["for-each-ref", "--format=%(objectname)"]);
+    led_to.extend(lines(tags));
+    assert_eq!(there, led_to);
+    assert_eq!(packs(repository).iter().filter(|path| path.extension().unwrap() == "pack").count(), 1);
+    check_clean(repository);
+    repository.git(&[
+        "verify-pack",
+        packs(repository).iter().find(|path| path.extension().unwrap() == "idx").unwrap().to_str().unwrap(),
+    ]);
+}
+
+/// Many versions of files in folders, some of which hold the value.
+fn grown(rounds: u32, holds: impl Fn(u32) -> bool) -> TestRepository {
+    let repository = TestRepository::new();
+    for round in 0..rounds {
+        let text: String = (0..300)
+            .map(|line| format!("line {line} of {}\n", if line % 60 == round % 60 { round } else { 0 }))
+            .collect();
+        let value = if holds(round) { VALUE } else { "" };
+        repository.commit(
+            &format!("round {round}"),
+            &[
+                ("a/b/file", &format!("{text}{value}\n")),
+                (&format!("other/{}", round % 7), &format!("{round}\n")),
+                ("clean/file", &text),
+            ],
+        );
+    }
+    repository
+}
+
+#[test]
+fn what_stays_is_carried_over_from_several_packs() {
+    let repository = grown(40, |round| round % 9 == 4);
+    repository.git(&["repack", "-q", "-d", "--window=0"]);
+    for round in 0..8 {
+        repository.commit("later", &[("clean/file", &format!("later {round}\n")), ("a/b/file", "short\n")]);
+    }
+    repository.git(&["repack", "-q", "-d"]);
+    // Everything a second time, with deltas that name their bases.
+    let script = "git rev-list --objects --all | git pack-objects -q --no-reuse-delta .git/objects/pack/pack";
+    let made = std::process::Command::new("sh").current_dir(repository.path()).args(["-c", script]).output();
+    assert!(made.unwrap().status.success());
+    repository.git(&["commit-graph", "write", "--reachable"]);
+    repository.git(&["multi-pack-index", "write"]);
+    repository.commit("loose", &[("loose", "loose\n")]);
+    let report = run(&repository, &of_file(VALUE));
+    assert!(report.proof.unwrap().holds());
+    assert!(!holds(&repository, VALUE));
+    check_packed(&repository);
+    repository.git(&["commit-graph", "verify"]);
+    assert_eq!(repository.git(&["rev-list", "--count", "HEAD"]), "49\n");
+}
+
+#[test]
+fn the_pack_is_not_much_larger_than_gits() {
+    for first in [3, 150] {
+        let repository = grown(200, |round| round >= first);
+        repository.pack();
+        run(&repository, &of_file(VALUE));
+        check_packed(&repository);
+        let size = |repository: &TestRepository| -> u64 {
+            packs(repository).iter().map(|path| fs::metadata(path).unwrap().len()).sum()
+        };
+        let ours = size(&repository);
+        repository.git(&["gc", "-q", "--prune=now"]);
+        let theirs = size(&repository);
+        assert!(ours < theirs * 3 / 2, "{ours} beside {theirs}, from {first} on");
+    }
+}
+
+#[test]
+fn a_message_alone_is_purged_and_everything_else_stays() {
+    let repository = grown(20, |_| false);
+    repository.commit(&format!("said {VALUE}"), &[("last", "x")]);
+    repository.pack();
+    let report = run(&repository, &Plan { names: false, ..of_file(VALUE) });
+    assert_eq!((report.commits_rewritten, report.trees_rewritten), (1, 0));
+    assert!(!holds(&repository, VALUE));
+    check_packed(&repository);
+}
+
+#[test]
+fn what_something_else_leads_to_is_left_to_git() {
+    let repository = grown(5, |round| round == 2);
+    repository.write("unnamed", "of one worktree alone\n");
+    let blob = repository.git(&["hash-object", "-w", "unnamed"]);
+    repository.git(&["update-ref", "refs/worktree/kept", blob.trim()]);
+    fs::remove_file(repository.path().join("unnamed")).unwrap();
+    let report = run(&repository, &of_file(VALUE));
+    assert!(report.proof.unwrap().holds());
+    assert_eq!(repository.git(&["cat-file", "blob", blob.trim()]), "of one worktree alone\n");
+    check_clean(&repository);
+}
+
+#[test]
+fn missing_and_precious_objects_are_refused() {
+    let repository = grown(5, |round| round == 2);
+    repository.git(&["config", "extensions.preciousObjects", "true"]);
+    assert!(refused(&repository, &of_file(VALUE)).contains("preciousObjects"));
+    repository.git(&["config", "--unset", "extensions.preciousObjects"]);
+    let (head, blob) = (repository.id_of("HEAD"), repository.id_of("HEAD~3:clean/file"));
+    fs::remove_file(repository.path().join(format!(".git/objects/{}/{}", &blob[..2], &blob[2..]))).unwrap();
+    assert!(refused(&repository, &of_file(VALUE)).contains("missing"));
+    assert_eq!(repository.id_of("HEAD"), head);
+}
+
 #[test]
 fn a_run_without_changes_touches_nothing() {
     let repository = TestRepository::new();

@@ -53,13 +53,13 @@ impl Wanted {
 const OUTSIDE: u32 = u32::MAX - 1;
 
 /// All entries by offset: `offset << bits | position in the index`, one word each, for packs of many millions.
-struct Order {
+pub(crate) struct Order {
     words: Vec<u64>,
     bits: u32,
 }
 
 impl Order {
-    fn of(pack: &Pack) -> Result<Self, ObjectError> {
+    pub(crate) fn of(pack: &Pack) -> Result<Self, ObjectError> {
         let count = pack.index.count();
         let bits = (u32::BITS - count.leading_zeros()).max(1);
         if pack.end() >> (u64::BITS - bits) != 0 {
@@ -75,16 +75,20 @@ impl Order {
         Ok(Self { words, bits })
     }
 
-    fn offset(&self, at: usize) -> u64 {
+    pub(crate) fn count(&self) -> usize {
+        self.words.len()
+    }
+
+    pub(crate) fn offset(&self, at: usize) -> u64 {
         self.words.get(at).map_or(0, |word| word >> self.bits)
     }
 
-    fn position(&self, at: usize) -> u32 {
+    pub(crate) fn position(&self, at: usize) -> u32 {
         let mask = (1_u64 << self.bits) - 1;
         self.words.get(at).map_or(NONE, |word| u32::try_from(word & mask).unwrap_or(NONE))
     }
 
-    fn find(&self, offset: u64) -> Option<usize> {
+    pub(crate) fn find(&self, offset: u64) -> Option<usize> {
         let at = self.words.partition_point(|word| word >> self.bits < offset);
         (self.offset(at) == offset && at < self.words.len()).then_some(at)
     }

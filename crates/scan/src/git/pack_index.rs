@@ -59,6 +59,17 @@ impl PackIndex {
         })
     }
 
+    /// The checksum of an entry as the pack stores it; old indexes have none.
+    pub(crate) fn crc32(&self, position: u32) -> Option<u32> {
+        if position >= self.count() {
+            return None;
+        }
+        match self {
+            Self::Memory(file) => file.crc32_at_index(position),
+            Self::Mapped(file) => file.crc32_at_index(position),
+        }
+    }
+
     /// The position of an id.
     pub(crate) fn find(&self, id: &ObjectId) -> Option<u32> {
         match self {

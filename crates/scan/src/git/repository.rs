@@ -26,6 +26,8 @@ pub struct Repository {
     pub partial: bool,
     /// References are in a format that is not read.
     pub reftable: bool,
+    /// No object may be removed.
+    pub precious: bool,
 }
 
 /// Where objects are, if not where they usually are: what git tells a hook in `GIT_OBJECT_DIRECTORY` and
@@ -103,6 +105,7 @@ impl Repository {
             shallow,
             partial: settings.partial,
             reftable: settings.reference_format == "reftable",
+            precious: settings.precious,
         })
     }
 
@@ -207,6 +210,7 @@ struct Settings {
     object_format: String,
     reference_format: String,
     partial: bool,
+    precious: bool,
     remote: Option<String>,
 }
 
@@ -233,6 +237,9 @@ impl Settings {
             ("extensions", "objectformat") => self.object_format = value.to_ascii_lowercase(),
             ("extensions", "refstorage") => self.reference_format = value.to_ascii_lowercase(),
             ("extensions", "partialclone") => self.partial = true,
+            ("extensions", "preciousobjects") => {
+                self.precious = matches!(value.to_ascii_lowercase().as_str(), "true" | "yes" | "on" | "1");
+            }
             (_, "promisor") if lower.starts_with("remote ") => self.partial |= value == "true",
             (_, "url") if section == "remote \"origin\"" => self.remote = Some(value.to_owned()),
             (_, "url") if lower.starts_with("remote ") && self.remote.is_none() => {
@@ -249,13 +256,14 @@ mod tests {
 
     #[test]
     fn settings_that_matter() {
-        let text = "[core]\n\tbare = true\n[extensions]\n\tobjectFormat = sha256\n[remote \"up\"]\n url = u\n\
+        let text = "[core]\n\tbare = true\n[extensions]\n\tobjectFormat = sha256\n\tpreciousObjects\n[remote \"up\"]\n url = u\n\
                     [remote \"origin\"]\n\turl = \"git@example.com:a/b.git\"\n\tpromisor = true\n";
         let expected = Settings {
             bare: true,
             object_format: "sha256".to_owned(),
             reference_format: String::new(),
             partial: true,
+            precious: true,
             remote: Some("git@example.com:a/b.git".to_owned()),
         };
         assert_eq!(Settings::parse(text), expected);

@@ -106,6 +106,8 @@ impl<'a> Committer<'a> {
                 if sender.send((id, content)).is_err() {
                     return Ok(());
                 }
+            } else {
+                self.rewriting.keep(commit.number);
             }
             if let Some(slot) = self.rewritten.done.get_mut(*index as usize) {
                 *slot = true;
@@ -234,7 +236,10 @@ impl<'a> Committer<'a> {
         if let Some(outcome) = self.rewritten.tags.get(id) {
             return Ok(*outcome);
         }
-        let Some(number) = self.rewriting.database.find(id) else { return Ok(Outcome::Same) };
+        let Some(number) = self.rewriting.database.find(id) else {
+            self.rewriting.miss();
+            return Ok(Outcome::Same);
+        };
         let (kind, content) = self
             .rewriting
             .database
@@ -245,6 +250,9 @@ impl<'a> Committer<'a> {
                 // A tag that leads to itself ends here.
                 self.rewritten.tags.insert(*id, Outcome::Same);
                 let outcome = self.tag(&content, self.holders.contains(&number), worker)?;
+                if outcome == Outcome::Same {
+                    self.rewriting.keep(number);
+                }
                 self.rewritten.tags.insert(*id, outcome);
                 Ok(outcome)
             }

@@ -91,7 +91,7 @@ fn block_at(text: &[u8], at: usize) -> Option<u128> {
     text.get(at..)?.first_chunk().map(|block| u128::from_le_bytes(*block))
 }
 
-fn common_prefix(one: &[u8], other: &[u8]) -> usize {
+pub(super) fn common_prefix(one: &[u8], other: &[u8]) -> usize {
     const WORD: usize = 32;
     let words =
         one.chunks_exact(WORD).zip(other.chunks_exact(WORD)).take_while(|(one, other)| one == other).count();
@@ -100,7 +100,7 @@ fn common_prefix(one: &[u8], other: &[u8]) -> usize {
     words * WORD + one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 
-fn common_suffix(one: &[u8], other: &[u8]) -> usize {
+pub(super) fn common_suffix(one: &[u8], other: &[u8]) -> usize {
     const WORD: usize = 32;
     let words = one
         .rchunks_exact(WORD)

@@ -1,6 +1,7 @@
 //! Files of a repository, changed so that they are old or new and nothing between, and locks that git knows.
 
 use super::error::Error;
+use crate::git::repository::small_file;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -118,6 +119,99 @@ impl OnePurge {
     }
 }
 
+/// git's own lock against two `git gc` at once, which would remove packs under each other's hands.
+pub(super) struct PackingLock {
+    path: PathBuf,
+}
+
+const PACKING: &str = "gc.pid";
+
+impl PackingLock {
+    pub(super) fn take(common: &Path) -> Result<Self, Error> {
+        let path = common.join(PACKING);
+        if path.exists() && Self::check(common).is_ok() {
+            // git takes the place of one that is gone, too.
+            fs::remove_file(&path).map_err(|source| Error::remove(&path, source))?;
+        }
+        let made = OpenOptions::new().write(true).create_new(true).open(&path);
+        let written =
+            made.and_then(|mut file| file.write_all(format!("{} {}", std::process::id(), host()).as_bytes()));
+        match written {
+            Ok(()) => Ok(Self { path }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(packing(common)),
+            Err(source) => {
+                let _ = fs::remove_file(&path);
+                Err(Error::write(&path, source))
+            }
+        }
+    }
+
+    /// Whether git is packing, as far as can be seen.
+    pub(super) fn check(common: &Path) -> Result<(), Error> {
+        match Self::holder(common) {
+            Some(holder) if !holder.is_gone() => Err(packing(common)),
+            _ => Ok(()),
+        }
+    }
+
+    fn holder(common: &Path) -> Option<Holder> {
+        let text = match small_file(&common.join(PACKING)) {
+            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(_) => String::new(),
+        };
+        let (process, host) = text.trim().split_once(' ').unwrap_or_default();
+        // As git sees it: a file that says nothing holds nobody up.
+        let process = process.parse().ok()?;
+        Some(Holder { process, host: host.to_owned() })
+    }
+}
+
+fn packing(common: &Path) -> Error {
+    let path = common.join(PACKING);
+    Error::refused(
+        format!("the repository is in use: {} is there", path.display()),
+        format!("wait until git gc is done; if none is running: rm {}", path.display()),
+    )
+}
+
+impl Drop for PackingLock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Who holds the lock, by what it says.
+struct Holder {
+    process: u32,
+    host: String,
+}
+
+impl Holder {
+    /// Where processes cannot be seen, nobody is taken for gone.
+    fn is_gone(&self) -> bool {
+        let here = host();
+        if here.is_empty() || self.host != here {
+            return false;
+        }
+        match fs::read(format!("/proc/{}/stat", self.process)) {
+            // Behind its name in parentheses: Z for one that is dead and was not waited for.
+            Ok(text) => {
+                let name_end = text.iter().rposition(|byte| *byte == b')').unwrap_or(0);
+                matches!(text.get(name_end + 2), Some(b'Z' | b'X'))
+            }
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+}
+
+/// This machine's name as git writes it; nothing where the kernel does not say it in a file.
+fn host() -> String {
+    let text =
+        small_file(Path::new(if cfg!(target_os = "linux") { "/proc/sys/kernel/hostname" } else { "" }));
+    text.map(|text| String::from_utf8_lossy(text.trim_ascii()).into_owned()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +229,29 @@ mod tests {
             assert!(error.to_string().contains("in use"), "{error}");
         }
         assert!(!folder.path().join("HEAD.lock").exists());
+    }
+
+    #[test]
+    fn a_lock_of_packing_whose_holder_is_gone_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = folder.path().join("gc.pid");
+        let held = PackingLock::take(folder.path()).unwrap();
+        assert!(PackingLock::check(folder.path()).is_err());
+        assert!(PackingLock::take(folder.path()).is_err());
+        drop(held);
+        assert!(!lock.exists());
+        fs::write(&lock, "1 another-machine.example").unwrap();
+        assert!(PackingLock::take(folder.path()).is_err());
+        let mut gone = vec![String::new(), "nonsense".to_owned()];
+        if !host().is_empty() {
+            gone.push(format!("4000000000 {}", host()));
+        }
+        for text in gone {
+            fs::write(&lock, &text).unwrap();
+            PackingLock::check(folder.path()).unwrap();
+            drop(PackingLock::take(folder.path()).unwrap());
+            assert!(!lock.exists());
+        }
     }
 
     #[test]

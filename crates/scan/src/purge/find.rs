@@ -189,14 +189,7 @@ impl<'a> Finder<'a> {
         let replacements = self.search.replacements;
         let holds = !replacements.is_empty()
             && match (met.changed, self.reach) {
-                (Some(changed), Some(reach)) => {
-                    let near = |range: &Range<usize>| {
-                        let from = range.start.saturating_sub(reach);
-                        let to = range.end.saturating_add(reach).min(met.content.len());
-                        met.content.get(from..to).unwrap_or_default()
-                    };
-                    changed.iter().any(|range| replacements.contains(near(range)))
-                }
+                (Some(changed), Some(reach)) => replacements.contains_near(met.content, changed, reach),
                 _ => replacements.contains(met.content),
             };
         if holds {

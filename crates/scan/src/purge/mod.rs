@@ -2,11 +2,15 @@
 //!
 //! As little as possible is done. Each object of each pack is looked at once, versions where they differ (`find`, `walk`).
 //! From the commits down only trees are read that were not met before, and only those written that change (`trees`); then
-//! commits, from the first that changes (`commits`). All that is new goes into one pack (`pack_writer`). Until then the
-//! repository is as it was; then all references move at once (`references`), what is old goes (`settle`), and everything
-//! that is left is looked at once more (`proof`).
+//! commits, from the first that changes (`commits`). All that is new goes into one pack (`pack_writer`), and what stays as it is
+//! follows as it was stored (`kept`, `carry`). Until then the repository is as it was; then all references move at once
+//! (`references`), what is around them follows (`settle`), what is old goes (`cleaning`), and everything that is left is looked
+//! at once more (`proof`).
 
 mod backup;
+mod before;
+mod carry;
+mod cleaning;
 mod commits;
 mod delta_writer;
 mod error;
@@ -14,6 +18,7 @@ mod files;
 mod find;
 mod git_command;
 mod graph;
+mod kept;
 mod notes;
 mod pack_writer;
 mod preflight;

@@ -36,8 +36,10 @@ impl Notes<'_, '_> {
     ) -> Result<Outcome, Error> {
         let mut folder = Folder::default();
         let mut path = Vec::new();
-        let changed = self.gather(id, &mut path, new_of, &mut folder)?;
+        let mut trees = Vec::new();
+        let changed = self.gather(id, &mut path, new_of, &mut folder, &mut trees)?;
         if !changed {
+            trees.iter().for_each(|id| self.rewriting.keep_if_here(id));
             return Ok(Outcome::Same);
         }
         Ok(Outcome::New(self.write(&folder)?))
@@ -49,7 +51,9 @@ impl Notes<'_, '_> {
         path: &mut Vec<Vec<u8>>,
         new_of: &dyn Fn(&ObjectId) -> Option<ObjectId>,
         folder: &mut Folder,
+        trees: &mut Vec<ObjectId>,
     ) -> Result<bool, Error> {
+        trees.push(*id);
         let (kind, content) =
             self.rewriting.database.load_id(id, self.reader).map_err(|error| Error::object(id, error))?;
         if kind != Kind::Tree || path.len() > DEPTH_MAX {
@@ -60,7 +64,7 @@ impl Notes<'_, '_> {
             let entry = entry.map_err(|_| Error::object(id, "the tree is damaged"))?;
             path.push(entry.filename.to_vec());
             if entry.mode.is_tree() {
-                changed |= self.gather(&entry.oid.to_owned(), path, new_of, folder)?;
+                changed |= self.gather(&entry.oid.to_owned(), path, new_of, folder, trees)?;
             } else {
                 let outcome = self.worker.lone_blob(&entry.oid.to_owned())?;
                 let about = ObjectId::from_hex(&path.concat()).ok().and_then(|about| new_of(&about));

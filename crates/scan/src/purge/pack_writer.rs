@@ -32,6 +32,13 @@ pub(super) struct Written {
     depth: u32,
 }
 
+impl Written {
+    /// Nothing stands at the beginning of a pack.
+    pub(super) fn is_there(&self) -> bool {
+        self.offset > 0
+    }
+}
+
 /// An object that another one can be a delta to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Base<'a> {
@@ -39,8 +46,8 @@ pub(super) struct Base<'a> {
     pub(super) written: Written,
 }
 
-/// git itself makes chains of 50.
-const DEPTH_MAX: u32 = 50;
+/// git itself makes chains of 50, its `--aggressive` ones of 250 once.
+const DEPTH_MAX: u32 = 80;
 
 struct PackWriter {
     file: BufWriter<NamedTempFile>,
@@ -87,7 +94,7 @@ impl Output {
         if let Some(written) = lock(pack).by_id.get(&id) {
             return Ok(*written);
         }
-        let base = base.filter(|base| base.written.offset > 0 && base.written.depth < DEPTH_MAX);
+        let base = base.filter(|base| base.written.is_there() && base.written.depth < DEPTH_MAX);
         let delta = base.and_then(|base| {
             let delta = delta_between(base.content, content, &mut compressor.delta)?;
             Some((base.written, delta))
@@ -126,9 +133,50 @@ impl Output {
         let id = hasher.finish();
         compressed.rewind().map_err(failed)?;
         if let Some(pack) = &self.pack {
-            lock(pack).append_stream(id, size, &mut compressed).map_err(failed)?;
+            let form = EntryForm::Whole(Kind::Blob);
+            lock(pack).append_stream(id, form, size, &mut compressed).map_err(failed)?;
         }
         Ok(id)
+    }
+
+    /// Where an object stands in the new pack, if it was written.
+    pub(super) fn written(&self, id: &ObjectId) -> Option<Written> {
+        lock(self.pack.as_ref()?).by_id.get(id).copied()
+    }
+
+    /// Adds an object as another pack stores it: an entry without its header, whole or a delta. It must not be there yet.
+    pub(super) fn carry(
+        &self,
+        id: ObjectId,
+        form: EntryForm,
+        size: u64,
+        compressed: &[u8],
+    ) -> Result<Written, Error> {
+        let Some(pack) = &self.pack else { return Ok(Written::default()) };
+        lock(pack)
+            .append_entry(id, form, size, compressed)
+            .map_err(|source| Error::write(&self.folder, source))
+    }
+
+    /// The same for an entry that is too large to be held.
+    pub(super) fn carry_stream(
+        &self,
+        id: ObjectId,
+        form: EntryForm,
+        size: u64,
+        compressed: &mut dyn Read,
+    ) -> Result<Written, Error> {
+        let Some(pack) = &self.pack else { return Ok(Written::default()) };
+        lock(pack)
+            .append_stream(id, form, size, compressed)
+            .map_err(|source| Error::write(&self.folder, source))
+    }
+
+    /// Makes room for the index of so many more objects at once.
+    pub(super) fn reserve(&self, objects: usize) {
+        if let Some(pack) = &self.pack {
+            lock(pack).entries.reserve_exact(objects);
+        }
     }
 
     /// Ends the pack, and makes it part of the repository. Answers with its name, or nothing if no object was written.
@@ -144,8 +192,9 @@ fn lock(pack: &Mutex<PackWriter>) -> std::sync::MutexGuard<'_, PackWriter> {
     pack.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How the new pack has an object.
 #[derive(Clone, Copy)]
-enum EntryForm {
+pub(super) enum EntryForm {
     Whole(Kind),
     DeltaTo(Written),
 }
@@ -155,36 +204,38 @@ impl PackWriter {
         if let Some(written) = self.by_id.get(&id) {
             return Ok(*written);
         }
-        let mut header = Vec::with_capacity(24);
-        let depth = match form {
-            EntryForm::Whole(kind) => {
-                entry_header(number_of(kind), size, &mut header);
-                0
-            }
-            EntryForm::DeltaTo(base) => {
-                const OFS_DELTA: u8 = 6;
-                entry_header(OFS_DELTA, size, &mut header);
-                distance(self.offset - base.offset, &mut header);
-                base.depth + 1
-            }
-        };
-        let written = Written { offset: self.offset, depth };
+        let written = self.append_entry(id, form, size, compressed)?;
+        self.by_id.insert(id, written);
+        Ok(written)
+    }
+
+    fn append_entry(
+        &mut self,
+        id: ObjectId,
+        form: EntryForm,
+        size: u64,
+        compressed: &[u8],
+    ) -> io::Result<Written> {
+        let (written, header) = self.begin(form, size);
         let crc = zlib_rs::crc32::crc32(zlib_rs::crc32::crc32(0, &header), compressed);
         self.file.write_all(&header)?;
         self.file.write_all(compressed)?;
         self.offset += (header.len() + compressed.len()) as u64;
         self.entries.push(IndexEntry { id, offset: written.offset, crc });
-        self.by_id.insert(id, written);
         Ok(written)
     }
 
-    fn append_stream(&mut self, id: ObjectId, size: u64, compressed: &mut dyn Read) -> io::Result<()> {
-        if self.by_id.contains_key(&id) {
-            return Ok(());
+    fn append_stream(
+        &mut self,
+        id: ObjectId,
+        form: EntryForm,
+        size: u64,
+        compressed: &mut dyn Read,
+    ) -> io::Result<Written> {
+        if let Some(written) = self.by_id.get(&id) {
+            return Ok(*written);
         }
-        let written = Written { offset: self.offset, depth: 0 };
-        let mut header = Vec::new();
-        entry_header(number_of(Kind::Blob), size, &mut header);
+        let (written, header) = self.begin(form, size);
         let mut crc = zlib_rs::crc32::crc32(0, &header);
         self.file.write_all(&header)?;
         self.offset += header.len() as u64;
@@ -201,7 +252,25 @@ impl PackWriter {
         }
         self.entries.push(IndexEntry { id, offset: written.offset, crc });
         self.by_id.insert(id, written);
-        Ok(())
+        Ok(written)
+    }
+
+    /// Where the next entry stands, and the header that it begins with.
+    fn begin(&self, form: EntryForm, size: u64) -> (Written, Vec<u8>) {
+        let mut header = Vec::with_capacity(24);
+        let depth = match form {
+            EntryForm::Whole(kind) => {
+                entry_header(number_of(kind), size, &mut header);
+                0
+            }
+            EntryForm::DeltaTo(base) => {
+                const OFS_DELTA: u8 = 6;
+                entry_header(OFS_DELTA, size, &mut header);
+                distance(self.offset - base.offset, &mut header);
+                base.depth + 1
+            }
+        };
+        (Written { offset: self.offset, depth }, header)
     }
 
     fn finish(self, folder: &Path, hash: HashKind) -> io::Result<Option<PathBuf>> {
@@ -355,7 +424,7 @@ const STORED_BYTES_MAX: usize = 96;
 
 impl Compressor {
     pub(super) fn new() -> Self {
-        // git packs again afterwards; until then speed counts.
+        // Most of what is written are small deltas, which a higher level makes hardly smaller.
         const LEVEL: i32 = 1;
         Self {
             deflate: Deflate::new(LEVEL, true, 15),
@@ -365,19 +434,22 @@ impl Compressor {
     }
 
     fn compress(&mut self, raw: &[u8]) -> io::Result<&[u8]> {
-        self.target.clear();
         if raw.len() <= STORED_BYTES_MAX {
+            self.target.clear();
             self.store(raw);
             return Ok(&self.target);
         }
         self.deflate.reset();
-        self.target.resize(zlib_rs::compress_bound(raw.len()) + 64, 0);
+        let room = zlib_rs::compress_bound(raw.len()) + 64;
+        if self.target.len() < room {
+            self.target.resize(room, 0);
+        }
         let status = self.deflate.compress(raw, &mut self.target, DeflateFlush::Finish);
         if !matches!(status, Ok(Status::StreamEnd)) {
             return Err(io::Error::other("compressing failed"));
         }
-        self.target.truncate(usize::try_from(self.deflate.total_out()).map_err(io::Error::other)?);
-        Ok(&self.target)
+        let length = usize::try_from(self.deflate.total_out()).map_err(io::Error::other)?;
+        self.target.get(..length).ok_or_else(|| io::Error::other("compressing failed"))
     }
 
     /// A stream of one stored block (RFC 1950, RFC 1951 3.2.4).

@@ -1,6 +1,7 @@
 //! What has to be so before anything is changed.
 
 use super::error::Error;
+use super::files::PackingLock;
 use super::git_command::git;
 use super::references::{git_dirs, work_tree_of};
 use crate::git::repository::Repository;
@@ -47,10 +48,11 @@ pub(super) fn check_changeable(repository: &Repository) -> Result<(), Error> {
     }
     let common = &repository.common_dir;
     check_packs(common)?;
-    if common.join("gc.pid").exists() {
+    PackingLock::check(common)?;
+    if repository.precious {
         return Err(Error::refused(
-            "the repository is in use: gc.pid is there",
-            "wait until git gc is done; if none is running, remove the file",
+            "its settings say that no object may be removed (extensions.preciousObjects)",
+            "another repository borrows from it, mostly; if none does: git config --unset extensions.preciousObjects",
         ));
     }
     for git_dir in git_dirs(repository) {

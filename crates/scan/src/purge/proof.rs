@@ -89,6 +89,9 @@ pub(super) fn prove(
             counted: "objects proven",
         };
         let found = search.run(threads);
+        if watch.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
         let mut reader = Reader::new(super::find::OBJECT_BYTES_MAX);
         for (number, kind) in found.holders {
             let id = database.id(number).map(|id| id.to_string()).unwrap_or_default();

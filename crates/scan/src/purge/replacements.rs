@@ -13,10 +13,12 @@ pub use parse::{Lines, ParseError, REPLACEMENT, read};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem;
+use parse::Bounds;
 use regex::bytes::Regex;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use strongroom_secret::SecretBytes;
 use template::Template;
 
@@ -41,6 +43,8 @@ struct Expression {
     regex: Regex,
     replacement: Template,
     source: usize,
+    /// How far from a change it can match, if there is a bound to that.
+    reach: Option<usize>,
 }
 
 /// Where an entry comes from: `line 3 of secrets.txt`, `secret prod/database`.
@@ -90,10 +94,10 @@ impl Replacements {
         self.all_literals = None;
     }
 
-    fn add_expression(&mut self, regex: Regex, replacement: Template, name: String, length_min: usize) {
-        let weakness = (length_min < VALUE_BYTES_MIN).then_some(Weakness::MatchesShort);
+    fn add_expression(&mut self, regex: Regex, replacement: Template, name: String, bounds: Bounds) {
+        let weakness = (bounds.length_min < VALUE_BYTES_MIN).then_some(Weakness::MatchesShort);
         let source = self.add_source(name, weakness);
-        self.expressions.push(Expression { regex, replacement, source });
+        self.expressions.push(Expression { regex, replacement, source, reach: bounds.reach });
     }
 
     fn add_source(&mut self, name: String, weakness: Option<Weakness>) -> usize {
@@ -130,7 +134,8 @@ impl Replacements {
         for expression in &self.expressions {
             let name =
                 self.sources.get(expression.source).map(|source| source.name.clone()).unwrap_or_default();
-            proof.add_expression(expression.regex.clone(), Template::default(), name, usize::MAX);
+            let bounds = Bounds { length_min: usize::MAX, reach: expression.reach };
+            proof.add_expression(expression.regex.clone(), Template::default(), name, bounds);
         }
         proof.prepare();
         proof
@@ -159,10 +164,21 @@ impl Replacements {
 
     /// How far around a change of a text a value can reach: nothing if that is not known.
     pub(super) fn reach(&self) -> Option<usize> {
-        if !self.expressions.is_empty() {
-            return None;
-        }
-        self.literals.iter().map(|literal| literal.value.expose().len()).max()
+        let of_literals = self.literals.iter().map(|literal| Some(literal.value.expose().len()));
+        let of_expressions = self.expressions.iter().map(|expression| expression.reach);
+        of_literals.chain(of_expressions).try_fold(0, |most, reach| Some(most.max(reach?)))
+    }
+
+    /// Whether something stands within a few bytes around one of these places.
+    pub(super) fn contains_near(&self, text: &[u8], places: &[Range<usize>], reach: usize) -> bool {
+        let near = |range: &Range<usize>| {
+            let from = range.start.saturating_sub(reach);
+            let to = range.end.saturating_add(reach).min(text.len());
+            text.get(from..to).unwrap_or_default()
+        };
+        let found = places.iter().any(|range| self.contains(near(range)));
+        // An expression may see the end of a word where only the stretch ends.
+        found && (self.expressions.is_empty() || self.contains(text))
     }
 
     pub fn contains(&self, text: &[u8]) -> bool {

@@ -1,5 +1,6 @@
 //! What all threads of a rewriting share: what is asked, which blobs are meant, and what became of trees and blobs so far.
 
+use super::kept::Kept;
 use super::pack_writer::Output;
 use super::removals::Removals;
 use super::replacements::Replacements;
@@ -193,6 +194,8 @@ pub(super) struct Rewriting<'a> {
     pub(super) protected: HashSet<ObjectId>,
     pub(super) output: &'a Output,
     pub(super) samples: bool,
+    /// Which objects stay as they are and are still led to, if that is wanted.
+    pub(super) kept: Option<Kept>,
     states: Vec<AtomicU8>,
     outcomes: Mutex<HashMap<Number, Outcome>>,
     by_path: Mutex<HashMap<(Number, u64), Outcome>>,
@@ -214,6 +217,7 @@ impl<'a> Rewriting<'a> {
             protected: HashSet::new(),
             output,
             samples: false,
+            kept: None,
             states,
             outcomes: Mutex::default(),
             by_path: Mutex::default(),
@@ -229,6 +233,43 @@ impl<'a> Rewriting<'a> {
 
     pub(super) fn changes_names(&self) -> bool {
         self.plan.names && !self.plan.replacements.is_empty()
+    }
+
+    /// Whether trees have to be read: to be changed, or to see what they lead to.
+    pub(super) fn reads_trees(&self) -> bool {
+        self.changes_trees() || self.kept.is_some()
+    }
+
+    /// Notes that an object stays.
+    pub(super) fn keep(&self, number: Number) {
+        if let Some(kept) = &self.kept {
+            kept.add(number);
+        }
+    }
+
+    /// Notes that a blob stays.
+    pub(super) fn keep_blob(&self, id: &[u8]) {
+        let Some(kept) = &self.kept else { return };
+        match ObjectId::try_from(id).ok().and_then(|id| self.database.find(&id)) {
+            Some(number) => kept.add(number),
+            None => kept.miss(),
+        }
+    }
+
+    /// Notes that something is led to that is not here.
+    pub(super) fn miss(&self) {
+        if let Some(kept) = &self.kept {
+            kept.miss();
+        }
+    }
+
+    /// Notes that an object stays which git needs not have.
+    pub(super) fn keep_if_here(&self, id: &ObjectId) {
+        if let Some(kept) = &self.kept
+            && let Some(number) = self.database.find(id)
+        {
+            kept.add(number);
+        }
     }
 
     /// What became of a tree, wherever it stands.

@@ -1,10 +1,13 @@
 //! One purge, from the look at everything to the proof.
 
+use super::carry;
+use super::cleaning::{self, Packing};
 use super::commits::Committer;
 use super::error::Error;
 use super::files::{self, OnePurge};
 use super::find::{Found, Search, on_threads};
 use super::graph::{Graph, Index};
+use super::kept::Kept;
 use super::pack_writer::Output;
 use super::preflight::{self, Force};
 use super::proof::{Proof, prove};
@@ -21,7 +24,7 @@ use crate::git::repository::{ObjectDirectories, Repository};
 use crate::located::{Statistics, Watch};
 use gix_hash::ObjectId;
 use gix_object::Kind;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -97,6 +100,7 @@ pub fn purge(path: &Path, plan: &Plan, options: &Options, watch: Watch<'_>) -> R
     let _one = if options.dry_run { None } else { Some(OnePurge::begin(&repository.common_dir)?) };
     if !options.dry_run {
         settle::resume_check_out(&repository)?;
+        cleaning::write_graph(&repository)?;
         preflight::check_changeable(&repository)?;
     }
     let database = Database::open(&repository, &mut statistics);
@@ -117,26 +121,61 @@ pub fn purge(path: &Path, plan: &Plan, options: &Options, watch: Watch<'_>) -> R
     };
     report.unreadable =
         statistics.skipped().iter().map(|skipped| format!("{}: {}", skipped.what, skipped.detail)).collect();
-    if let Some(first) = report.unreadable.first().filter(|_| options.force == Force::No) {
-        return Err(Error::unless_forced(
+    check_read(&report, options)?;
+    let packing = packing(&repository, &database, &report, options);
+    let lock = match packing {
+        Packing::Ours => Some(files::PackingLock::take(&repository.common_dir)?),
+        Packing::Gits | Packing::None => None,
+    };
+    let run = Run {
+        repository: &repository,
+        database: &database,
+        plan,
+        options,
+        watch,
+        references,
+        stash,
+        packing,
+    };
+    let rewritten = run.rewrite(found, &mut report)?;
+    if report.holders > 0 || !report.changes_nothing() {
+        watch.tell("packing", 0, 0);
+        match packing {
+            Packing::Ours => cleaning::remove_old(&repository, &database, rewritten.pack.as_deref()),
+            Packing::Gits => cleaning::collect(&repository),
+            Packing::None => Ok(()),
+        }
+        .map_err(Error::after_moving("the removal of what is old"))?;
+    }
+    drop((database, lock));
+    if options.clean && !options.dry_run {
+        watch.tell("proof", 0, 0);
+        let proof = prove(&repository, &plan.replacements, &rewritten.gone, options.threads, watch);
+        report.proof = Some(proof.map_err(Error::after_moving("the look at what is left"))?);
+    }
+    Ok(report)
+}
+
+/// What could not be read may hold what is to be purged.
+fn check_read(report: &Report, options: &Options) -> Result<(), Error> {
+    match report.unreadable.first() {
+        Some(first) if options.force == Force::No => Err(Error::unless_forced(
             format!(
                 "{} objects cannot be read, and may hold what is to be purged; the first: {first}",
                 report.unreadable.len()
             ),
             "git fsck --full says more; --force goes on without them",
-        ));
+        )),
+        _ => Ok(()),
     }
-    let run = Run { repository: &repository, database: &database, plan, options, watch, references, stash };
-    let gone = run.rewrite(found, &mut report)?;
-    drop(database);
-    if options.clean && !options.dry_run {
-        if report.holders > 0 || !report.changes_nothing() {
-            settle::remove_old(&repository, watch)?;
-        }
-        watch.tell("proof", 0, 0);
-        report.proof = Some(prove(&repository, &plan.replacements, &gone, options.threads, watch)?);
+}
+
+fn packing(repository: &Repository, database: &Database, report: &Report, options: &Options) -> Packing {
+    if options.dry_run || !options.clean {
+        return Packing::None;
     }
-    Ok(report)
+    let is_ours = report.unreadable.is_empty() && cleaning::is_plain(repository, database);
+    if is_ours { Packing::Ours } else { Packing::Gits }
 }
 
 fn check_plan(plan: &Plan, options: &Options) -> Result<(), Error> {
@@ -175,18 +214,22 @@ struct Run<'a> {
     watch: Watch<'a>,
     references: References,
     stash: Stash,
+    packing: Packing,
+}
+
+/// What a rewriting led to.
+struct Rewritten {
+    /// The blobs that should be gone, with a path that they had.
+    gone: HashMap<ObjectId, Vec<u8>>,
+    pack: Option<PathBuf>,
 }
 
 /// Notes are rewritten after what they are about.
 const NOTES: &[u8] = b"refs/notes/";
 
 impl Run<'_> {
-    /// Rewrites what is reachable and moves references. Answers with the blobs that should be gone.
-    fn rewrite(
-        &self,
-        found: Found,
-        report: &mut Report,
-    ) -> Result<std::collections::HashMap<ObjectId, Vec<u8>>, Error> {
+    /// Rewrites what is reachable and moves references.
+    fn rewrite(&self, found: Found, report: &mut Report) -> Result<Rewritten, Error> {
         let objects = self.repository.common_dir.join("objects");
         let hash = self.repository.hash;
         let output = if self.options.dry_run {
@@ -197,6 +240,7 @@ impl Run<'_> {
         let holders: HashSet<Number> = found.holders.iter().map(|(number, _)| *number).collect();
         let mut rewriting = Rewriting::new(self.database, self.plan, self.targets(&found), &output);
         rewriting.samples = self.options.dry_run;
+        rewriting.kept = (self.packing == Packing::Ours).then(|| Kept::new(self.database.count()));
         let graph = Graph::new(found.commits, self.database);
         rewriting.protected =
             protection::protected(&self.plan.protected, &self.references, self.repository, self.database)?;
@@ -219,14 +263,24 @@ impl Run<'_> {
         report.references = self.references.moved(&moved);
         self.tell(report, &tally, &committer);
         let map = committer.map();
-        let peel = |id: &ObjectId| peeled(self.database, &map, id);
-        if !self.options.dry_run {
-            let stash = self.stash.moved(&map);
-            drop(committer);
-            drop(rewriting);
-            self.change(output, &moved, &stash, &map, &mut { peel }, report)?;
+        let stash = self.stash.moved(&map);
+        drop(committer);
+        let kept = rewriting.kept.take();
+        drop(rewriting);
+        let mut rewritten = Rewritten { gone: tally.gone, pack: None };
+        if !self.options.dry_run && (report.holders > 0 || !report.changes_nothing()) {
+            if let Some(kept) = &kept {
+                if !kept.is_whole() {
+                    return Err(Error::refused(
+                        "objects are missing that references lead to: what is old could not be removed",
+                        "git fsck --full names them: fetch them from another clone; or rewrite without removing, with --no-gc",
+                    ));
+                }
+                carry::carry_over(self.database, kept, &output, self.watch)?;
+            }
+            rewritten.pack = self.change(output, &moved, &stash, &map, report)?;
         }
-        Ok(tally.gone)
+        Ok(rewritten)
     }
 
     /// The blobs that are meant, by what was found.
@@ -291,7 +345,7 @@ impl Run<'_> {
     ) -> Result<Tally, Error> {
         const AT_ONCE: usize = 256;
         let all = Mutex::new((Tally::default(), None));
-        if !rewriting.changes_trees() {
+        if !rewriting.reads_trees() {
             return Ok(Tally::default());
         }
         let next = AtomicUsize::new(0);
@@ -382,43 +436,43 @@ impl Run<'_> {
         report.lfs_objects.sort();
     }
 
-    /// Changes the repository: nothing before this did.
+    /// Changes the repository: nothing before this did. Answers with the new pack.
     fn change(
         &self,
         output: Output,
         moved: &References,
         stash: &Stash,
-        map: &[(ObjectId, Option<ObjectId>)],
-        peel: &mut dyn FnMut(&ObjectId) -> Option<ObjectId>,
+        map: &settle::Map,
         report: &mut Report,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<PathBuf>, Error> {
+        let run = backup::runs(&self.repository.common_dir).join(&self.options.name);
+        let pack;
         if report.changes_nothing() {
-            drop(output);
+            pack = output.finish()?;
         } else {
-            let run = backup::runs(&self.repository.common_dir).join(&self.options.name);
             if self.options.backup {
                 let stash: Vec<ObjectId> = self.stash.tips().copied().collect();
                 report.backup = Some(backup::make(self.repository, &self.references, &stash, &run)?);
             }
             report.map = Some(write_maps(&run, map, &report.references)?);
             settle::widen_boundaries(self.repository, map)?;
-            output.finish()?;
+            pack = output.finish()?;
             settle::begin_check_out(self.repository)?;
             self.watch.tell("references", 0, 0);
-            self.references.replace_by(moved, self.repository, peel)?;
-            settle::narrow_boundaries(self.repository, map)?;
+            let mut peel = |id: &ObjectId| peeled(self.database, map, id);
+            self.references.replace_by(moved, self.repository, &mut peel)?;
+            settle::narrow_boundaries(self.repository, map)
+                .map_err(Error::after_moving("the writing of boundaries"))?;
         }
-        if report.holders > 0 || !report.changes_nothing() {
-            settle::forget(self.repository, stash)?;
-            settle::end_check_out(self.repository)?;
-        }
-        Ok(())
+        settle::forget(self.repository, stash).map_err(Error::after_moving("the emptying of reflogs"))?;
+        settle::end_check_out(self.repository).map_err(Error::after_moving("the check-out"))?;
+        Ok(pack)
     }
 }
 
 /// What became of the tree of a commit. All were rewritten before; what is kept by path is quickly found again.
 fn settled(rewriting: &Rewriting<'_>, worker: &mut Worker<'_>, tree: &ObjectId) -> Result<Outcome, Error> {
-    if !rewriting.changes_trees() {
+    if !rewriting.reads_trees() {
         return Ok(Outcome::Same);
     }
     worker.root(tree)

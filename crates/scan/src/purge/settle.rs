@@ -1,12 +1,10 @@
-//! What is around objects and references: the stash, reflogs, boundaries of shallow clones, what is checked out; and the end
-//! of the old objects.
+//! What is around objects and references: the stash, reflogs, boundaries of shallow clones, what is checked out.
 
 use super::error::Error;
 use super::files;
 use super::git_command::git;
 use super::references::{git_dirs, work_tree_of};
 use crate::git::repository::{Repository, small_file};
-use crate::located::Watch;
 use gix_hash::ObjectId;
 use std::fs;
 use std::io;
@@ -232,27 +230,6 @@ pub(super) fn resume_check_out(repository: &Repository) -> Result<(), Error> {
         }
     }
     end_check_out(repository)
-}
-
-/// Packs anew what references lead to, and removes the rest.
-pub(super) fn remove_old(repository: &Repository, watch: Watch<'_>) -> Result<(), Error> {
-    watch.tell("packing anew", 0, 0);
-    let info = repository.common_dir.join("objects/info");
-    let has_graph = info.join("commit-graph").exists() || info.join("commit-graphs").exists();
-    let graph = if has_graph { "gc.writeCommitGraph=true" } else { "gc.writeCommitGraph=false" };
-    let arguments = [
-        "-c",
-        "gc.worktreePruneExpire=never",
-        "-c",
-        "gc.bigPackThreshold=0",
-        "-c",
-        graph,
-        "gc",
-        "--quiet",
-        "--prune=now",
-    ];
-    git(&repository.common_dir, None, &arguments)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Trees and blobs, rewritten from the top down: each tree is read once, and written only if something below it changes.
 
+use super::before::{Befores, Parsed};
 use super::error::Error;
 use super::find::{HELD_BYTES_MAX, OBJECT_BYTES_MAX};
 use super::pack_writer::{Base, Compressor, Written, id_of};
@@ -23,6 +24,7 @@ pub(super) struct Worker<'a> {
     /// What was written last at a path, for the next version to be a delta to.
     latest: HashMap<u64, Latest>,
     latest_bytes: usize,
+    befores: Befores,
     /// What is said of names, where rules are about names.
     names: HashMap<Vec<u8>, NameRule>,
     /// Trees met a moment ago: looking them up in packs takes longer.
@@ -30,9 +32,44 @@ pub(super) struct Worker<'a> {
     pub(super) tally: Tally,
 }
 
+/// Versions of a path that the next one can be a delta to. Mostly that is the last one. Each 32nd is a delta to the one 32 before it,
+/// and each 1024th is whole: so chains are short, and few versions are written whole.
+#[derive(Default)]
 struct Latest {
+    count: u32,
+    last: Option<Version>,
+    milestone: Option<Version>,
+}
+
+#[derive(Clone)]
+struct Version {
     content: Arc<Vec<u8>>,
     written: Written,
+}
+
+impl Latest {
+    const STRETCH: u32 = 32;
+
+    fn base(&self) -> Option<&Version> {
+        match self.count {
+            count if count.is_multiple_of(Self::STRETCH * Self::STRETCH) => None,
+            count if count.is_multiple_of(Self::STRETCH) => self.milestone.as_ref(),
+            _ => self.last.as_ref(),
+        }
+    }
+
+    fn put(&mut self, version: Version) {
+        if self.count.is_multiple_of(Self::STRETCH) {
+            self.milestone = Some(version.clone());
+        }
+        self.last = Some(version);
+        self.count = self.count.wrapping_add(1);
+    }
+
+    fn bytes(&self) -> usize {
+        let both = [&self.last, &self.milestone];
+        both.into_iter().flatten().map(|version| version.content.len()).sum()
+    }
 }
 
 /// What rules about names say of one.
@@ -43,8 +80,9 @@ enum NameRule {
 }
 
 /// What becomes of an entry of a tree.
-struct Edit {
-    entry: RawEntry,
+#[derive(Debug, Clone)]
+pub(super) struct Edit {
+    pub(super) entry: RawEntry,
     name: Option<Vec<u8>>,
     outcome: Outcome,
     /// The mode of a file that says what stood here.
@@ -53,10 +91,10 @@ struct Edit {
 
 /// An entry of a tree, by where it stands in it.
 #[derive(Debug, Clone)]
-struct RawEntry {
-    whole: Range<usize>,
-    name: Range<usize>,
-    id: Range<usize>,
+pub(super) struct RawEntry {
+    pub(super) whole: Range<usize>,
+    pub(super) name: Range<usize>,
+    pub(super) id: Range<usize>,
     is_tree: bool,
     is_submodule: bool,
 }
@@ -76,6 +114,7 @@ impl<'a> Worker<'a> {
             compressor: Compressor::new(),
             latest: HashMap::new(),
             latest_bytes: 0,
+            befores: Befores::default(),
             names: HashMap::new(),
             recent: vec![None; RECENT],
             tally: Tally { counts, ..Tally::default() },
@@ -84,7 +123,7 @@ impl<'a> Worker<'a> {
 
     /// Rewrites the tree of a commit.
     pub(super) fn root(&mut self, id: &ObjectId) -> Result<Outcome, Error> {
-        if !self.rewriting.changes_trees() {
+        if !self.rewriting.reads_trees() {
             return Ok(Outcome::Same);
         }
         let mut path = Vec::new();
@@ -121,6 +160,7 @@ impl<'a> Worker<'a> {
         by_path: bool,
     ) -> Result<Outcome, Error> {
         if id.is_empty_tree() {
+            self.rewriting.keep_if_here(id);
             return Ok(Outcome::Same);
         }
         let number = self.rewriting.database.find(id).ok_or_else(|| Error::object(id, "it is not here"))?;
@@ -133,6 +173,9 @@ impl<'a> Worker<'a> {
             return Err(Error::object(id, "it stands in more folders than are followed"));
         }
         let outcome = self.read_tree(id, number, path, depth, by_path)?;
+        if outcome == Outcome::Same {
+            self.rewriting.keep(number);
+        }
         if by_path {
             self.rewriting.settle_tree_at(number, key, outcome);
         } else {
@@ -157,14 +200,26 @@ impl<'a> Worker<'a> {
         let plan = self.rewriting.plan;
         let ask_names = plan.removals.by_name()
             || self.rewriting.changes_names() && plan.replacements.can_stand_in(&content);
-        let mut edits = Vec::new();
-        let mut entries = RawEntries { content: &content, at: 0, id_bytes: id.as_bytes().len() };
-        let mut count = 0;
-        while let Some(entry) = entries.next_entry().map_err(|what| Error::object(id, what))? {
-            count += 1;
+        let before = self.befores.take(path);
+        let mut parsed =
+            Parsed::of(&content, before, id.as_bytes().len()).map_err(|what| Error::object(id, what))?;
+        for edit in &parsed.edits {
+            self.again(&content, edit, path)?;
+        }
+        let known = std::mem::take(&mut parsed.edits);
+        let (mut edits, tail) = parsed.split(known);
+        for entry in std::mem::take(&mut parsed.entries) {
+            let id = entry.id.clone();
+            let is_blob = !entry.is_tree && !entry.is_submodule;
             let edit = self.entry(&content, entry, path, depth, ask_names, by_path)?;
+            if is_blob && edit.as_ref().is_none_or(|edit| edit.outcome == Outcome::Same) {
+                self.rewriting.keep_blob(content.get(id).unwrap_or_default());
+            }
             edits.extend(edit);
         }
+        edits.extend(tail);
+        let count = parsed.count();
+        self.befores.put(path, parsed.into_before(&content, &edits));
         if edits.is_empty() {
             return Ok(Outcome::Same);
         }
@@ -177,27 +232,44 @@ impl<'a> Worker<'a> {
         Ok(Outcome::New(self.write_tree(&rebuilt, path)?))
     }
 
+    /// What an edit that was settled with the version before is counted as.
+    fn again(&mut self, content: &[u8], edit: &Edit, path: &mut Vec<u8>) -> Result<(), Error> {
+        if edit.outcome != Outcome::Gone && !edit.trace {
+            return Ok(());
+        }
+        let part = |range: &Range<usize>| content.get(range.clone()).unwrap_or_default();
+        let Ok(id) = ObjectId::try_from(part(&edit.entry.id)) else { return Ok(()) };
+        let length = path.len();
+        join(path, part(&edit.entry.name));
+        let removed = self.remove(&id, &edit.entry, path);
+        path.truncate(length);
+        removed
+    }
+
     fn write_tree(&mut self, content: &[u8], path: &[u8]) -> Result<ObjectId, Error> {
         let id = id_of(self.rewriting.output.hash, Kind::Tree, content);
         self.write(id, Kind::Tree, content, hash(path))?;
         Ok(id)
     }
 
-    /// Writes an object as a delta to the one that was written last for the same path.
+    /// Writes an object as a delta to one that was written before for the same path.
     fn write(&mut self, id: ObjectId, kind: Kind, content: &[u8], key: u64) -> Result<(), Error> {
-        let base =
-            self.latest.get(&key).map(|latest| Base { content: &latest.content, written: latest.written });
+        let latest = self.latest.get(&key);
+        let base = latest.and_then(|latest| latest.base());
+        let base = base.map(|version| Base { content: &version.content, written: version.written });
         let written = self.rewriting.output.write(id, kind, content, base, &mut self.compressor)?;
-        if content.len() > LATEST_BYTES_MAX / 4 {
+        if content.len() > LATEST_BYTES_MAX / 8 {
             return Ok(());
         }
         if self.latest_bytes + content.len() > LATEST_BYTES_MAX {
             self.latest.clear();
             self.latest_bytes = 0;
         }
-        self.latest_bytes += content.len();
-        let before = self.latest.insert(key, Latest { content: Arc::new(content.to_vec()), written });
-        self.latest_bytes -= before.map_or(0, |latest| latest.content.len());
+        let version = Version { content: Arc::new(content.to_vec()), written };
+        let latest = self.latest.entry(key).or_default();
+        self.latest_bytes -= latest.bytes();
+        latest.put(version);
+        self.latest_bytes += latest.bytes();
         Ok(())
     }
 
@@ -218,10 +290,7 @@ impl<'a> Worker<'a> {
             return Ok(None);
         }
         let length = path.len();
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name);
+        join(path, name);
         let edit = self.entry_at(name, id, target, entry, path, depth, ask_names, by_path);
         path.truncate(length);
         edit
@@ -391,11 +460,23 @@ impl<'a> Worker<'a> {
 
     /// A blob that something else than a tree leads to.
     pub(super) fn lone_blob(&mut self, id: &ObjectId) -> Result<Outcome, Error> {
-        match self.rewriting.targets.get(id.as_bytes()) {
-            Some((id, target)) => self.target(&id, target, b"", b""),
-            None => Ok(Outcome::Same),
+        let outcome = match self.rewriting.targets.get(id.as_bytes()) {
+            Some((id, target)) => self.target(&id, target, b"", b"")?,
+            None => Outcome::Same,
+        };
+        if outcome == Outcome::Same {
+            self.rewriting.keep_blob(id.as_bytes());
         }
+        Ok(outcome)
     }
+}
+
+/// Adds a name to a path.
+fn join(path: &mut Vec<u8>, name: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
 }
 
 /// What git takes as the name of a file.
@@ -431,14 +512,14 @@ fn hash(path: &[u8]) -> u64 {
     hasher.finish()
 }
 
-struct RawEntries<'a> {
-    content: &'a [u8],
-    at: usize,
-    id_bytes: usize,
+pub(super) struct RawEntries<'a> {
+    pub(super) content: &'a [u8],
+    pub(super) at: usize,
+    pub(super) id_bytes: usize,
 }
 
 impl RawEntries<'_> {
-    fn next_entry(&mut self) -> Result<Option<RawEntry>, &'static str> {
+    pub(super) fn next_entry(&mut self) -> Result<Option<RawEntry>, &'static str> {
         let rest = self.content.get(self.at..).unwrap_or_default();
         if rest.is_empty() {
             return Ok(None);

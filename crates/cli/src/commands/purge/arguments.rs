@@ -6,7 +6,8 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "\
 Values are never arguments: they come from files, standard input (-) or the project's providers.
-Exit codes: 0 done and proven, 7 something is left (it is named), others: nothing was changed, and the message says why.")]
+Exit codes: 0 done and proven, 7 something is left (it is named), others: nothing was changed, and the message says why.
+A run that was killed is ended by the next one.")]
 pub struct PurgeArgs {
     /// A folder of the repository [default: .]
     pub path: Option<PathBuf>,

@@ -81,6 +81,7 @@ pub fn failure(error: Error) -> Failure {
     let failure = match error {
         Error::Git(error) => return git_failure(error),
         Error::Object { .. } => Failure::new(Kind::Integrity, message),
+        Error::Unfinished { .. } => Failure::other(message).exit_code(LEFT),
         _ => Failure::other(message),
     };
     match hint {

@@ -4,6 +4,7 @@
 use super::Replacements;
 use super::template::Template;
 use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::hir::Look;
 use strongroom_secret::SecretBytes;
 
 /// What is put where nothing else was said.
@@ -86,8 +87,7 @@ fn expression(
     if regex.is_match(b"") {
         return Err("the expression matches the empty text, which is everywhere".to_owned());
     }
-    let length_min = length_min(pattern).unwrap_or(0);
-    into.add_expression(regex, template, name, length_min);
+    into.add_expression(regex, template, name, Bounds::of(pattern, lines));
     Ok(())
 }
 
@@ -119,10 +119,37 @@ fn said_without_pattern(error: &regex::Error) -> String {
     }
 }
 
-fn length_min(pattern: &[u8]) -> Option<usize> {
-    let pattern = std::str::from_utf8(pattern).ok()?.replace(r"\Z", r"\z");
-    let mut parser = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build();
-    parser.parse(&pattern).ok()?.properties().minimum_len()
+/// How long what an expression matches can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    pub(super) length_min: usize,
+    /// How far from a change it can match: nothing if there is no bound, or if it looks at where the text ends.
+    pub(super) reach: Option<usize>,
+}
+
+impl Bounds {
+    fn of(pattern: &[u8], lines: Lines) -> Self {
+        const REACH_MAX: usize = 4096;
+        // The end of a line of Windows has two bytes.
+        const LOOKS_AT: usize = 2;
+        let none = Self { length_min: 0, reach: None };
+        let Ok(pattern) = std::str::from_utf8(pattern) else { return none };
+        let mut parser = regex_syntax::ParserBuilder::new()
+            .unicode(false)
+            .utf8(false)
+            .multi_line(lines == Lines::Each)
+            .crlf(lines == Lines::Each)
+            .build();
+        let Ok(parsed) = parser.parse(&pattern.replace(r"\Z", r"\z")) else { return none };
+        let properties = parsed.properties();
+        let looks = properties.look_set();
+        let anchored = looks.contains(Look::Start) || looks.contains(Look::End);
+        let reach = properties.maximum_len().filter(|length| !anchored && *length <= REACH_MAX);
+        Self {
+            length_min: properties.minimum_len().unwrap_or(0),
+            reach: reach.map(|length| length + LOOKS_AT),
+        }
+    }
 }
 
 /// What a glob is for.

@@ -101,3 +101,42 @@ fn encoded_forms_are_found_wherever_they_begin() {
     assert!(proof.contains(b"x=fake%2Fsecret%2Bvalue%221"));
     assert!(!proof.contains(b"fake/secret+value"));
 }
+
+#[test]
+fn how_far_expressions_reach() {
+    let reach = |file: &str, lines: Lines| {
+        let mut replacements = Replacements::default();
+        read(file.as_bytes(), "file", lines, &mut replacements).unwrap();
+        replacements.reach()
+    };
+    assert_eq!(reach("fake-value-1", Lines::Whole), Some(12));
+    assert_eq!(reach(r"regex:key=\w{8,20}", Lines::Whole), Some(26));
+    assert_eq!(reach("regex:\\bkey=\\w{8}\\b\nfake-value-1", Lines::Whole), Some(14));
+    assert_eq!(reach(r"regex:(?m)^key=\w{8}$", Lines::Whole), Some(14));
+    assert_eq!(reach(r"regex:^key=\w{8}$", Lines::Each), Some(14));
+    for unbounded in [
+        r"regex:key=\w{8,}",
+        r"regex:^key=\w{8}",
+        r"regex:key=\w{8}\Z",
+        "glob:key-*-end",
+        "fake-value-1\nregex:key=.+",
+    ] {
+        assert_eq!(reach(unbounded, Lines::Whole), None, "{unbounded}");
+    }
+}
+
+#[test]
+fn a_word_that_only_the_stretch_cuts_off_is_no_word() {
+    let mut replacements = Replacements::default();
+    read(b"regex:\\bkey=[0-9]{8}\\b", "file", Lines::Whole, &mut replacements).unwrap();
+    replacements.prepare();
+    let reach = replacements.reach().unwrap();
+    let text = [b"x".repeat(40), b"key=12345678".to_vec(), b"9".repeat(40)].concat();
+    assert!(!replacements.contains_near(&text, std::slice::from_ref(&(45..46)), reach));
+    assert!(!replacements.contains_near(&text, std::slice::from_ref(&(54..54)), 12));
+    let text = [b"x".repeat(40), b" key=12345678 ".to_vec(), b"9".repeat(40)].concat();
+    for at in 40..55 {
+        assert!(replacements.contains_near(&text, std::slice::from_ref(&(at..at + 1)), reach), "{at}");
+    }
+    assert!(!replacements.contains_near(&text, std::slice::from_ref(&(80..81)), reach));
+}

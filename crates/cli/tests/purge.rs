@@ -170,12 +170,13 @@ fn what_the_documentation_shows() {
         repository.commit("all", "strongroom.toml", manifest);
         let id = repository.git(&["rev-parse", "HEAD:id_rsa"]);
         fs::write(folder.join("ids"), format!("{} id_rsa\n", id.trim())).unwrap();
-        let output = repository.run(&[&["purge", "--dry-run", "--json"], words].concat(), input);
+        let output = repository.run(&[&["purge", "--dry-run", "--json", "--force"], words].concat(), input);
         assert!(output.status.success(), "{words:?}: {}", stderr(&output));
         let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
         assert_eq!(answer["dry_run"], true);
         // The same without --dry-run is done and proven.
         let output = repository.run(&[&["purge", "--json", "--force"], words].concat(), input);
+        assert!(!output.stdout.is_empty(), "{words:?}: {}", stderr(&output));
         let done: Value = serde_json::from_str(&stdout(&output)).unwrap();
         assert_eq!(done["commits_rewritten"], answer["commits_rewritten"], "{words:?}");
         assert_eq!(done["paths"], answer["paths"], "{words:?}");
@@ -192,7 +193,7 @@ fn what_the_documentation_shows() {
     assert_eq!(paths(&dry(&["--values", "-", "--exclude", "*.env"], &value)), ["binary"]);
     let skipped = dry(&["--values", "-", "--skip-binary"], &value);
     assert_eq!((paths(&skipped), &skipped["binaries_left"]), (vec!["app.env".to_owned()], &1.into()));
-    let replaced = dry(&["--replace-text", "replacements", "--force"], "");
+    let replaced = dry(&["--replace-text", "replacements"], "");
     let counts: Vec<u64> =
         replaced["replaced"].as_array().unwrap().iter().map(|one| one["count"].as_u64().unwrap()).collect();
     assert_eq!((counts[0], counts[3]), (2, 0), "{replaced}");

@@ -1,7 +1,7 @@
 //! A purge by the real program that is killed, finds no room, or meets somebody else: the repository is as it was, or as it is to be,
 //! and the next run ends what was begun.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::Write;

@@ -302,6 +302,38 @@ fn what_something_else_leads_to_is_left_to_git() {
 }
 
 #[test]
+fn a_purge_from_a_linked_worktree_brings_the_main_one_along() {
+    let repository = grown(5, |_| true);
+    let folder = tempfile::tempdir().unwrap();
+    let linked = folder.path().join("linked");
+    repository.git(&["worktree", "add", "-q", "-b", "other", linked.to_str().unwrap()]);
+    let report = purge(&linked, &of_file(VALUE), &options(), Watch::default()).unwrap();
+    assert!(report.proof.unwrap().holds());
+    for place in [repository.path(), &linked] {
+        assert_eq!(repository.git_in(place, &["status", "--porcelain"]), "");
+        assert!(fs::read_to_string(place.join("a/b/file")).unwrap().ends_with("***REMOVED***\n"));
+    }
+    check_packed(&repository);
+}
+
+/// Killed between the removal of a pack's index and the pack's own.
+#[test]
+fn a_pack_that_was_half_removed_is_removed_by_the_next_run() {
+    let repository = grown(5, |round| round == 2);
+    let old = repository.pack().with_extension("pack");
+    let kept = fs::read(&old).unwrap();
+    run(&repository, &of_file(VALUE));
+    assert!(!old.exists());
+    fs::write(&old, kept).unwrap();
+    let list = repository.path().join(".git/strongroom/purge/removed-packs");
+    fs::write(&list, old.canonicalize().unwrap().to_str().unwrap()).unwrap();
+    let report = run(&repository, &of_file(VALUE));
+    assert!(report.changes_nothing() && report.proof.unwrap().holds());
+    assert!(!old.exists() && !list.exists());
+    check_packed(&repository);
+}
+
+#[test]
 fn missing_and_precious_objects_are_refused() {
     let repository = grown(5, |round| round == 2);
     repository.git(&["config", "extensions.preciousObjects", "true"]);
@@ -407,7 +439,7 @@ fn what_is_not_safe_is_refused() {
     {
         let path = repository.path().join(".git").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, "").unwrap();
+        fs::write(&path, "1 another-machine.example").unwrap();
         refused(&repository, &plan);
         fs::remove_file(path).unwrap();
     }

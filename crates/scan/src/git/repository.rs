@@ -72,7 +72,11 @@ impl Repository {
         statistics: &mut Statistics,
     ) -> Result<Self, Error> {
         let common_dir = match small_file(&git_dir.join("commondir")) {
-            Ok(text) => git_dir.join(String::from_utf8_lossy(&text).trim()),
+            Ok(text) => {
+                let named = git_dir.join(String::from_utf8_lossy(&text).trim());
+                // `../..` mostly: paths below it are compared, and its name says whether it is a `.git`.
+                fs::canonicalize(&named).unwrap_or(named)
+            }
             Err(_) => git_dir.clone(),
         };
         let settings = match small_file(&common_dir.join("config")) {

@@ -11,6 +11,7 @@ use crate::git::database::Database;
 use crate::git::repository::Repository;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Who packs what is kept.
@@ -62,12 +63,15 @@ pub(super) fn remove_old(
     remove_graph(repository)?;
     remove_temporary_files(&objects);
     remove_starting(&objects.join("pack"), "multi-pack-index")?;
-    for pack in database.packs.iter().filter(|pack| Some(pack.path.as_path()) != new_pack) {
-        // Without its index nobody reads a pack: so that goes first.
-        for end in ["idx", "pack", "rev", "bitmap", "mtimes"] {
-            remove(&pack.path.with_extension(end))?;
-        }
-    }
+    let packs = database.packs.iter().map(|pack| pack.path.as_path());
+    let old: Vec<&Path> = packs.filter(|path| Some(*path) != new_pack).collect();
+    let list = repository.common_dir.join(REMOVED_PACKS);
+    files::replace(
+        &list,
+        &old.iter().map(|path| path.as_os_str().as_bytes()).collect::<Vec<_>>().join(&b'\n'),
+    )?;
+    old.iter().try_for_each(|path| remove_pack(path))?;
+    remove(&list)?;
     for loose in &database.loose {
         let path = database.loose_path(loose);
         remove(&path)?;
@@ -77,6 +81,29 @@ pub(super) fn remove_old(
     if had_list {
         git(&repository.common_dir, None, &["update-server-info"])?;
     }
+    write_graph(repository)
+}
+
+/// Without its index nobody reads a pack: so that goes first.
+fn remove_pack(path: &Path) -> Result<(), Error> {
+    ["idx", "pack", "rev", "bitmap", "mtimes"].iter().try_for_each(|end| remove(&path.with_extension(end)))
+}
+
+/// Which packs are being removed.
+const REMOVED_PACKS: &str = "strongroom/purge/removed-packs";
+
+/// Ends what a run that was killed began to clean up: packs that have lost their index, and git's graph of commits.
+pub(super) fn resume(repository: &Repository) -> Result<(), Error> {
+    let list = repository.common_dir.join(REMOVED_PACKS);
+    let text = fs::read(&list).unwrap_or_default();
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let pack = files::path_of(line);
+        // One that has its index is a pack like others, whoever made it.
+        if pack.starts_with(repository.common_dir.join("objects")) && !pack.with_extension("idx").exists() {
+            remove_pack(&pack)?;
+        }
+    }
+    remove(&list)?;
     write_graph(repository)
 }
 
@@ -95,7 +122,7 @@ fn remove_graph(repository: &Repository) -> Result<(), Error> {
 }
 
 /// Writes the graph anew if it is noted that there was one: also for a run that was killed before it could.
-pub(super) fn write_graph(repository: &Repository) -> Result<(), Error> {
+fn write_graph(repository: &Repository) -> Result<(), Error> {
     let wanted = repository.common_dir.join(GRAPH_WANTED);
     if !wanted.exists() {
         return Ok(());

@@ -100,7 +100,7 @@ pub fn purge(path: &Path, plan: &Plan, options: &Options, watch: Watch<'_>) -> R
     let _one = if options.dry_run { None } else { Some(OnePurge::begin(&repository.common_dir)?) };
     if !options.dry_run {
         settle::resume_check_out(&repository)?;
-        cleaning::write_graph(&repository)?;
+        cleaning::resume(&repository)?;
         preflight::check_changeable(&repository)?;
     }
     let database = Database::open(&repository, &mut statistics);

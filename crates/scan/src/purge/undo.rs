@@ -1,6 +1,7 @@
 //! Back to the state before a purge, and the end of what keeps that state.
 
 use super::backup::{put_back, runs};
+use super::cleaning;
 use super::error::Error;
 use super::files::OnePurge;
 use super::preflight::check_changeable;
@@ -43,6 +44,7 @@ pub fn undo(path: &Path, run: &Path) -> Result<Undone, Error> {
     let repository = open(path)?;
     let _one = OnePurge::begin(&repository.common_dir)?;
     settle::resume_check_out(&repository)?;
+    cleaning::resume(&repository)?;
     check_changeable(&repository)?;
     let backup = run.join("backup.git");
     let kept =

@@ -210,6 +210,13 @@ pub(super) fn resume_check_out(repository: &Repository) -> Result<(), Error> {
         let (id, rest) = line.split_at_checked(space).unwrap_or_default();
         let git_dir = files::path_of(rest.get(1..).unwrap_or_default());
         let Some(work_tree) = work_tree_of(repository, &git_dir) else { continue };
+        let lock = git_dir.join("index.lock");
+        if lock.exists() {
+            return Err(Error::refused(
+                format!("a purge was ended while it checked out, and {} is there", lock.display()),
+                format!("if no git is running there, start again after: rm {}", lock.display()),
+            ));
+        }
         let id = String::from_utf8_lossy(id).into_owned();
         let at = |arguments: &[&str]| git(&git_dir, Some(&work_tree), arguments).is_ok();
         git(&git_dir, Some(&work_tree), &["update-index", "-q", "--refresh"]).ok();

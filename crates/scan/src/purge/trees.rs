@@ -29,6 +29,8 @@ pub(super) struct Worker<'a> {
     names: HashMap<Vec<u8>, NameRule>,
     /// Trees met a moment ago: looking them up in packs takes longer.
     recent: Vec<Option<(ObjectId, Outcome)>>,
+    /// Blobs of which it was noted a moment ago that they stay, for the same reason.
+    kept_lately: Vec<Option<ObjectId>>,
     pub(super) tally: Tally,
 }
 
@@ -102,6 +104,7 @@ pub(super) struct RawEntry {
 const LATEST_BYTES_MAX: usize = 48 << 20;
 const NAMES_MAX: usize = 1 << 18;
 const RECENT: usize = 1 << 13;
+const KEPT_LATELY: usize = 1 << 16;
 /// Folders within folders.
 const DEPTH_MAX: usize = 1000;
 
@@ -117,6 +120,7 @@ impl<'a> Worker<'a> {
             befores: Befores::default(),
             names: HashMap::new(),
             recent: vec![None; RECENT],
+            kept_lately: vec![None; if rewriting.kept.is_some() { KEPT_LATELY } else { 0 }],
             tally: Tally { counts, ..Tally::default() },
         }
     }
@@ -213,7 +217,7 @@ impl<'a> Worker<'a> {
             let is_blob = !entry.is_tree && !entry.is_submodule;
             let edit = self.entry(&content, entry, path, depth, ask_names, by_path)?;
             if is_blob && edit.as_ref().is_none_or(|edit| edit.outcome == Outcome::Same) {
-                self.rewriting.keep_blob(content.get(id).unwrap_or_default());
+                self.keep_blob(content.get(id).unwrap_or_default());
             }
             edits.extend(edit);
         }
@@ -230,6 +234,15 @@ impl<'a> Worker<'a> {
         self.tally.replaced.insert(*id);
         let rebuilt = rebuild(&content, &edits);
         Ok(Outcome::New(self.write_tree(&rebuilt, path)?))
+    }
+
+    fn keep_blob(&mut self, id: &[u8]) {
+        let slot = id.first_chunk().map_or(0, |start| usize::from(u16::from_be_bytes(*start)));
+        let Some(slot) = self.kept_lately.get_mut(slot) else { return };
+        if slot.as_ref().is_none_or(|kept| kept.as_bytes() != id) {
+            self.rewriting.keep_blob(id);
+            *slot = ObjectId::try_from(id).ok();
+        }
     }
 
     /// What an edit that was settled with the version before is counted as.

@@ -360,14 +360,15 @@ fn a_run_without_changes_touches_nothing() {
 #[test]
 fn a_dry_run_says_what_would_be_and_changes_nothing() {
     let repository = TestRepository::new();
-    repository.commit("first", &[("a/file", &format!("one\nkey = {VALUE} # twice {VALUE}\n"))]);
+    let file = format!("a/of {VALUE}");
+    repository.commit("first", &[(&file, &format!("one\nkey = {VALUE} # twice {VALUE}\n"))]);
     let before = everything(&repository);
     let dry = Options { dry_run: true, ..options() };
     let report = purge(repository.path(), &of_file(VALUE), &dry, Watch::default()).unwrap();
     assert_eq!((report.commits_rewritten, report.blobs_rewritten, report.trees_rewritten), (1, 1, 2));
     assert_eq!(report.samples.len(), 1);
     let sample = &report.samples[0];
-    assert_eq!((sample.path.as_str(), sample.line), ("a/file", 2));
+    assert_eq!((sample.path.as_str(), sample.line), ("a/of [line 1 of values]", 2));
     assert_eq!(sample.before, "key = [line 1 of values] # twice [line 1 of values]");
     assert_eq!(sample.after, "key = ***REMOVED*** # twice ***REMOVED***");
     assert!(!format!("{report:?}").contains(VALUE));

@@ -6,6 +6,7 @@ use gix_hash::ObjectId;
 /// A line that changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
+    /// Where it is, with what is replaced covered up.
     pub path: String,
     pub blob: String,
     pub line: usize,
@@ -27,7 +28,7 @@ impl Sample {
         let changed = lines.filter_map(|(index, line)| {
             let after = replacements.replace(line, &mut counts)?;
             Some(Self {
-                path: String::from_utf8_lossy(path).into_owned(),
+                path: shown(&replacements.covered(path)),
                 blob: id.to_string(),
                 line: index + 1,
                 before: shown(&replacements.covered(line)),

@@ -165,16 +165,15 @@ fn afterwards(report: &Report, text: &mut String) {
         );
         let _ = writeln!(text, "    git push --force origin {}", names(&pushed));
     }
-    let host = report.remote.as_deref().unwrap_or("the host");
+    let host = report.remote.as_deref().unwrap_or("The host");
+    let stay = match of_hosts {
+        0 => String::new(),
+        _ => format!("; {of_hosts} of them were rewritten here and stay there as they are"),
+    };
     let _ = writeln!(
         text,
-        "* {host}: pull requests keep their old commits (refs/pull, refs/merge-requests) and nobody can push to them; {}\
-         \n  views of old commits stay in its caches. Ask its support to remove both, and name the old ids.",
-        if of_hosts > 0 {
-            format!("{of_hosts} of them were rewritten here and stay there as they are;")
-        } else {
-            String::new()
-        }
+        "* {host}: pull requests keep their old commits (refs/pull, refs/merge-requests), and nobody can push to them{stay}.\n  \
+         Views of old commits stay in its caches. Ask its support to remove both, and name the old ids."
     );
     let _ = writeln!(
         text,

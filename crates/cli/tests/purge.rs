@@ -1,6 +1,9 @@
 //! `purge` and the persona `bfg` on the real program: the wiring. What a rewriting does is tested in `scan`.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+#[path = "purge/interrupted.rs"]
+mod interrupted;
 
 use serde_json::Value;
 use std::fs;

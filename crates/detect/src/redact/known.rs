@@ -2,8 +2,8 @@
 //!
 //! Of each form a few pieces of eight bytes (four, for short forms) in a row are put into a table of bits. A text is looked at
 //! every eighth byte alone (every fourth, for short forms): wherever a form stands, one of its pieces begins at such a place. Only
-//! where the table says that it may be a piece, the forms themselves are compared. All occurrences are found, those within and across others too: what
-//! belongs to any value is taken out.
+//! where the table says that it may be a piece, the forms themselves are compared. All occurrences are found, those within and
+//! across others too: what belongs to any value is taken out.
 
 use super::encodings::{PIECE_BYTES_MAX, patterns};
 use super::span::{Label, Span};

@@ -1,6 +1,7 @@
 //! `sys/audit-search`: who did what, by the server's own audit file. A bounded piece of it in each answer; never a value.
 
 use super::audit::{audit_entries, in_root};
+use super::fields::{field, method};
 use crate::audit::{
     AuditTableEntry, DeviceConfig, Match, Outcome, Piece, Position, Query, RecordKind, Target, VerifyOptions,
     search_piece,
@@ -8,7 +9,7 @@ use crate::audit::{
 use crate::call::Call;
 use crate::error::Error;
 use crate::request::{Operation, Response};
-use crate::route::{Access, Field, FieldKind, Method, Route, Run};
+use crate::route::{Access, FieldKind, Route, Run};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
@@ -17,10 +18,6 @@ use std::path::PathBuf;
 /// Records in one answer.
 const MATCHES_MAX: u64 = 1000;
 const CURSOR_BYTES_MAX: usize = 1024;
-
-const fn field(name: &'static str, kind: FieldKind, description: &'static str) -> Field {
-    Field { name, kind, description }
-}
 
 pub(super) const ROUTES: &[Route] = &[Route {
     pattern: "audit-search",
@@ -41,11 +38,11 @@ pub(super) const ROUTES: &[Route] = &[Route {
         field("limit", FieldKind::Integer, "Records in one answer, at most 1000."),
         field("cursor", FieldKind::Text, "From the answer before: go on from there."),
     ],
-    methods: &[Method {
-        operation: Operation::Write,
-        run: Run::Heavy(search),
-        summary: "Search a piece of the file, and check its chain.",
-    }],
+    methods: &[method(
+        Operation::Write,
+        Run::Heavy(search),
+        "Search a piece of the file, and check its chain.",
+    )],
     exists: None,
 }];
 

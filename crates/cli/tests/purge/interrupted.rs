@@ -1,16 +1,13 @@
 //! A purge by the real program that is killed, finds no room, or meets somebody else: the repository is as it was, or as it is to be,
 //! and the next run ends what was begun.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
+use super::{VALUE, surroundings};
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
-
-const VALUE: &str = "fake-value-7Hq2xLw9";
 
 /// A repository that is copied for each try.
 struct Original {
@@ -163,15 +160,6 @@ fn git(folder: &Path, words: &[&str]) -> String {
 
 fn references(folder: &Path) -> String {
     git(folder, &["for-each-ref"])
-}
-
-fn surroundings<'c>(command: &'c mut Command, folder: &Path) -> &'c mut Command {
-    command
-        .current_dir(folder)
-        .envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_SYSTEM", "/dev/null")])
-        .envs([("GIT_AUTHOR_NAME", "A"), ("GIT_AUTHOR_EMAIL", "a@example.com")])
-        .envs([("GIT_COMMITTER_NAME", "C"), ("GIT_COMMITTER_EMAIL", "c@example.com")])
-        .env("HOME", folder)
 }
 
 fn program(folder: &Path, words: &[&str]) -> Command {
